@@ -1,0 +1,37 @@
+# Needs only Python >= 3.11 and make. Another interpreter: make test PY=python3.12
+PY ?= python3
+BIN := .venv/bin
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+export MPLBACKEND ?= agg
+
+.PHONY: install run test pages docs clean
+
+install: .venv/installed
+
+.venv/installed: setup.py settings.ini constraints.txt
+	@$(PY) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and \
+	  f"recofm needs Python >= 3.11. Received: {v} at {sys.executable}. Name a newer one: make install PY=python3.12")'
+	test -x $(BIN)/pip || $(PY) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	@touch $@
+
+run: install
+	$(BIN)/recofm train --data ml-100k --model DeepFM --out runs/ml-100k
+	$(BIN)/recofm recommend runs/ml-100k --user 42 -k 10
+
+test: install
+	$(BIN)/python -m pytest --cov=recofm --cov-report=term-missing:skip-covered
+
+# For contributors: export the package, run the pages in place (PAGES=nbs/models/20_fm.ipynb for one) and keep their outputs.
+PAGES ?= $(sort $(shell find nbs -name '*.ipynb' -not -path '*/.*'))
+pages: install
+	$(BIN)/nbdev_export
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level=WARN $(PAGES)
+	$(BIN)/nbdev_clean
+
+docs: install
+	$(BIN)/python site/build.py
+	$(BIN)/python site/readme.py
+
+clean:
+	rm -rf .venv _proc docs/.tmp .pytest_cache .coverage build dist recofm.egg-info
