@@ -1,0 +1,144 @@
+"""Render nbs/ into docs/. nbdev prepares the pages, smalldocs makes the site; neither Quarto nor a network is needed.
+
+A page runs nothing here: it shows the outputs that its notebook holds, and the exported code itself."""
+import ast, json, re, shutil
+from pathlib import Path
+
+from execnb.nbio import mk_cell, read_nb, write_nb
+from nbdev.config import get_config
+from nbdev.doclinks import NbdevLookup, _build_modidx, patch_name
+from nbdev.frontmatter import FrontmatterProc
+from nbdev.process import NBProcessor
+from nbdev.processors import clean_magics, filter_stream_, hide_, hide_line, populate_language, rm_header_dash, strip_ansi, strip_hidden_metadata
+from nbdev.quarto import refresh_quarto_yml
+from smalldocs.site import build as smalldocs
+
+KATEX = Path(__file__).parent/'vendor/katex'
+NUMBER = re.compile(r'(?<![\w-])\d+[a-z]?_(\w+\.ipynb)')
+
+
+def unnumbered(text):
+    "`models/20_fm.ipynb` -> `models/fm.ipynb`, the address that nbdev gives a page."
+    return NUMBER.sub(r'\1', text)
+
+
+def definitions(cell):
+    "The public names that an exported cell defines: functions, classes, and their public methods."
+    for node in ast.parse(cell.source).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith('_'):
+            name = patch_name(node)
+            yield name if isinstance(name, str) else name[0]
+            yield from (f'{node.name}.{o.name}' for o in getattr(node, 'body', []) if isinstance(node, ast.ClassDef) and isinstance(o, ast.FunctionDef))
+
+
+def heading(name, module, taken):
+    "A definition's heading, where links to its name arrive unless a section has that name, with the way to its line in the package."
+    source = NbdevLookup().code(f'{module}.{name}')
+    link = f' [source]({source}){{.source-link}}' if source else ''
+    anchor = name.lower() + '-definition'*(name.lower() in taken)
+    return f'### `{name}`{link} {{#{anchor} .definition}}'
+
+
+def show_exports(nb):
+    "Set each exported definition off from the lessons around it, under a heading; drop what is hidden."
+    module = next((f"{get_config().lib_name}.{d['default_exp'][0]}" for c in nb.cells if 'default_exp' in (d := c.directives_)), None)
+    taken = {o.lower() for c in nb.cells if c.cell_type == 'markdown' for o in re.findall(r'^#+ +`?([\w.]+)`?\s*$', c.source, re.M)}
+    cells = []
+    for cell in nb.cells:
+        if {'hide', 'default_exp'} & set(cell.directives_): continue
+        if cell.cell_type != 'code' or not {'export', 'exports', 'exporti'} & set(cell.directives_):
+            cells.append(cell)
+            continue
+        names = list(definitions(cell))
+        tops = [o for o in names if not any(o.startswith(f'{p}.') for p in names)]
+        anchors = ' '.join(f'<a id="{o.lower()}"></a>' for o in names if o not in tops)
+        text = '\n\n'.join(filter(None, ['::: {.exported}', *(heading(o, module, taken) for o in tops), anchors]))
+        cells += [mk_cell(text, 'markdown'), cell, mk_cell(':::', 'markdown')]
+    for i, cell in enumerate(cells):
+        cell.idx_ = i
+        if 'directives_' not in cell: cell.directives_ = {}
+    nb.cells = cells
+
+
+def split_title(nb):
+    "Give the prose below a page's title a cell of its own, since nbdev keeps of the title's cell only `# title` and `> description`."
+    i, cell = next((i, c) for i, c in enumerate(nb.cells) if c.cell_type == 'markdown' and c.source.startswith('# '))
+    title, text = re.match(r'(# [^\n]+\n*(?:> [^\n]+\n*)?)(.*)', cell.source, re.S).groups()
+    cell.source = title
+    if text: nb.cells.insert(i + 1, mk_cell(text, 'markdown'))
+
+
+class Links(NbdevLookup):
+    "Links names in backticks to their definitions, but not those in a heading or in a link of the author's."
+    def link_line(self, line):
+        if line.startswith('#'): return line
+        parts = re.split(r'(\[[^\]]*\]\([^)]*\))', line)
+        return ''.join(o if i % 2 else super(Links, self).link_line(o) for i, o in enumerate(parts))
+
+
+def link_names(cell):
+    if cell.cell_type == 'markdown': cell.source = unnumbered(Links().linkify(cell.source))
+
+
+def process(path):
+    "One notebook as smalldocs reads it."
+    nb = read_nb(path)
+    split_title(nb)
+    nb = NBProcessor(nb=nb, procs=FrontmatterProc, process=True).nb
+    nb.cells[0].source = re.sub(r'^output-file: .+\n', '', nb.cells[0].source, flags=re.M)    # smalldocs keeps a page's own name
+    for cell in nb.cells: cell.setdefault('directives_', {})
+    show_exports(nb)
+    procs = [populate_language, strip_ansi, hide_line, filter_stream_, rm_header_dash, clean_magics, hide_, link_names, strip_hidden_metadata]
+    NBProcessor(nb=nb, procs=procs, rm_directives=False, process=True)
+    return nb
+
+
+def prepare(pages, folder):
+    "Copy the pages' folder, its notebooks processed and without their numbers."
+    shutil.rmtree(folder, ignore_errors=True)
+    for path in sorted(pages.rglob('*')):
+        where = path.relative_to(pages)
+        if not path.is_file() or any(o[0] in '._' for o in where.parts[:-1]) or where.name[0] == '.': continue
+        to = folder/unnumbered(where.as_posix())
+        to.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == '.ipynb': write_nb(process(path), to)
+        elif path.suffix == '.yml': to.write_text(unnumbered(path.read_text()))
+        else: shutil.copy(path, to)
+
+
+def replace(path, old, new):
+    "Replace what must be there, so that another version of smalldocs fails loudly."
+    text = path.read_text()
+    assert old in text, f'{path.name} does not hold {old!r}: has smalldocs changed?'
+    path.write_text(text.replace(old, new))
+
+
+def settle(docs, host):
+    "Let the site stand by itself: maths from beside it, no fonts from elsewhere, links relative, search from a file too, no times of building."
+    shutil.copytree(KATEX, docs/'site_libs/katex')
+    for page in docs.rglob('*.html'):
+        up = '../'*(len(page.relative_to(docs).parts) - 1)
+        text = re.sub(r'https://cdn\.jsdelivr\.net/npm/katex@[\d.]+/dist', f'{up}site_libs/katex', page.read_text())
+        page.write_text(text.replace(f'href="{host}', f'href="{up}'))
+    for theme in (docs/'site_libs/themes').glob('*.css'):
+        theme.write_text(re.sub(r'@import url\(https:[^)]*\);?', '', theme.read_text()))
+    replace(docs/'site_libs/smalldocs.js', 'const r = await fetch(offset + "search.json");\n      index = await r.json();',
+            f"index = {(docs/'search.json').read_text()};")
+    (docs/'search.json').unlink()
+    (docs/'sitemap.xml').unlink()
+
+
+def main():
+    config = get_config()
+    refresh_quarto_yml()
+    _build_modidx()
+    folder, docs = config.config_path/'_proc', config.doc_path
+    prepare(config.nbs_path, folder)
+    site = smalldocs(folder, quiet=True)
+    shutil.rmtree(docs, ignore_errors=True)
+    shutil.copytree(site.out, docs)
+    settle(docs, config.doc_host + config.doc_baseurl)
+    print('\n'.join([f'docs/ holds {len(site.pages)} pages', *site.warnings]))
+
+
+if __name__ == '__main__': main()
