@@ -34,4 +34,4 @@ docs: install
 	$(BIN)/python site/readme.py
 
 clean:
-	rm -rf .venv _proc docs/.tmp .pytest_cache .coverage build dist recofm.egg-info
+	rm -rf .venv _proc .pytest_cache .coverage build dist recofm.egg-info
