@@ -2,7 +2,6 @@
 PY ?= python3
 BIN := .venv/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
-export MPLBACKEND ?= agg
 
 .PHONY: install run test pages docs clean
 
@@ -22,11 +21,11 @@ run: install
 test: install
 	$(BIN)/python -m pytest --cov=recofm --cov-report=term-missing:skip-covered
 
-# For contributors: export the package, run the pages in place (PAGES=nbs/models/20_fm.ipynb for one) and keep their outputs.
+# For contributors: export the package, run the pages in place and keep their outputs. One page: PAGES=nbs/models/20_fm.ipynb; none: PAGES=
 PAGES ?= $(sort $(shell find nbs -name '*.ipynb' -not -path '*/.*'))
 pages: install
 	$(BIN)/nbdev_export
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level=WARN $(PAGES)
+	$(if $(strip $(PAGES)),$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level=WARN $(PAGES))
 	$(BIN)/nbdev_clean
 
 docs: install

@@ -35,6 +35,11 @@ def test_version_is_that_of_settings(project):
     assert recofm.__version__ == config['DEFAULT']['version']
 
 
+def test_every_room_is_a_package(project):
+    "Without its `__init__.py` a folder would be left out of the wheel."
+    assert all((p.parent/'__init__.py').is_file() for p in (project/'recofm').rglob('*.py'))
+
+
 @pytest.fixture(scope='module')
 def rebuilt(project, tmp_path_factory):
     "A copy of the project whose notebooks were cleaned and exported once more."
