@@ -34,9 +34,9 @@ def definitions(cell):
 def heading(name, module, taken):
     "A definition's heading, where links to its name arrive unless a section has that name, with the way to its line in the package."
     source = NbdevLookup().code(f'{module}.{name}')
-    link = f' [source]({source}){{.source-link}}' if source else ''
+    link = f'[source]({source}){{.source-link}}\n\n' if source else ''
     anchor = name.lower() + '-definition'*(name.lower() in taken)
-    return f'### `{name}`{link} {{#{anchor} .definition}}'
+    return f'{link}### `{name}` {{#{anchor} .definition}}'
 
 
 def show_exports(nb):
