@@ -53,8 +53,11 @@ class Answers(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(monkeypatch):
-    for name in ('http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY'): monkeypatch.delenv(name, raising=False)
+def direct(monkeypatch): monkeypatch.setenv('no_proxy', '127.0.0.1')
+
+
+@pytest.fixture
+def server(direct):
     server = ThreadingHTTPServer(('127.0.0.1', 0), Answers)
     server.done = threading.Event()
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -73,7 +76,7 @@ def no_index(monkeypatch):
 
 
 @pytest.fixture
-def alone(monkeypatch, tmp_path):
+def alone(direct, monkeypatch, tmp_path):
     "No folder of the reader's, an empty cache, and an official address where nobody answers."
     monkeypatch.delenv('RECOFM_DATA', raising=False)
     monkeypatch.setattr(movielens, 'user_cache_path', lambda _: tmp_path/'cache')
