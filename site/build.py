@@ -31,10 +31,18 @@ def definitions(cell):
             yield from (f'{node.name}.{o.name}' for o in getattr(node, 'body', []) if isinstance(node, ast.ClassDef) and isinstance(o, ast.FunctionDef))
 
 
+def source(name, module):
+    "The address of the line that defines a name, in the repository; empty where the package does not have it yet."
+    if not (found := NbdevLookup()[f'{module}.{name}']): return ''
+    _, path, address = found
+    start = re.compile(rf'(def|class) {name.rpartition(".")[2]}\b')
+    lines = (get_config().config_path/path).read_text(encoding='utf-8').splitlines()
+    return f'{address}#L{next(n for n, line in enumerate(lines, 1) if start.match(line))}'
+
+
 def heading(name, module, taken):
-    "A definition's heading, where links to its name arrive unless a section has that name, with the way to its line in the package."
-    source = NbdevLookup().code(f'{module}.{name}')
-    link = f'[source]({source}){{.source-link}}\n\n' if source else ''
+    "A definition's heading, where links to its name arrive unless a section has that name, and the way to its line in the package."
+    link = f'[source]({address}){{.source-link}}\n\n' if (address := source(name, module)) else ''
     anchor = name.lower() + '-definition'*(name.lower() in taken)
     return f'{link}### `{name}` {{#{anchor} .definition}}'
 
@@ -69,7 +77,15 @@ def split_title(nb):
 
 
 class Links(NbdevLookup):
-    "Links names in backticks to their definitions, but not those in a heading or in a link of the author's."
+    """Links names in backticks to their definitions.
+
+    Not those in a heading or in a link of the author's, and none that may mean another thing: Keras' methods, names of two modules."""
+    keras = {'fit', 'evaluate', 'predict', 'compile', 'save', 'summary', 'call', 'build'}
+
+    def doc(self, name):
+        places = {module for module, names in self.entries['recofm']['syms'].items() if f'{module}.{name}' in names}
+        return None if name in self.keras or len(places) > 1 else super().doc(name)
+
     def link_line(self, line):
         if line.startswith('#'): return line
         parts = re.split(r'(\[[^\]]*\]\([^)]*\))', line)
@@ -113,12 +129,24 @@ def replace(path, old, new):
     path.write_text(text.replace(old, new))
 
 
+def hanging(block):
+    "A block of code whose lines, where they are too long for the page, go on below their own indentation."
+    start, code, end = block.groups()
+    lines = []
+    for line in code.split('\n'):
+        indent = len(line) - len(line.lstrip(' '))
+        whole = line.count('<span') == line.count('</span')             # not the middle of a string of several lines
+        lines.append(f'<span class="line" style="--indent:{indent + 4}ch">{line}</span>' if line and whole else line)
+    return start + '\n'.join(lines) + end
+
+
 def settle(docs, host):
     "Let the site stand by itself: maths from beside it, no fonts from elsewhere, links relative, search from a file too, no times of building."
     shutil.copytree(KATEX, docs/'site_libs/katex')
     for page in docs.rglob('*.html'):
         up = '../'*(len(page.relative_to(docs).parts) - 1)
         text = re.sub(r'https://cdn\.jsdelivr\.net/npm/katex@[\d.]+/dist', f'{up}site_libs/katex', page.read_text())
+        text = re.sub(r'(<code class="sourceCode [^>]*>)(.*?)(</code>)', hanging, text, flags=re.S)
         page.write_text(text.replace(f'href="{host}', f'href="{up}'))
     for theme in (docs/'site_libs/themes').glob('*.css'):
         theme.write_text(re.sub(r'@import url\(https:[^)]*\);?', '', theme.read_text()))
