@@ -41,9 +41,10 @@ def source(name, module):
 
 
 def heading(name, module, taken):
-    "A definition's heading, where links to its name arrive unless a section has that name, and the way to its line in the package."
+    "A definition's heading, where links to its name arrive unless its anchor is taken, and the way to its line in the package."
     link = f'[source]({address}){{.source-link}}\n\n' if (address := source(name, module)) else ''
     anchor = name.lower() + '-definition'*(name.lower() in taken)
+    taken.add(anchor)
     return f'{link}### `{name}` {{#{anchor} .definition}}'
 
 
