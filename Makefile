@@ -21,11 +21,12 @@ run: install
 test: install
 	$(BIN)/python -m pytest --cov=recofm --cov-report=term-missing:skip-covered
 
-# For contributors: export the package, run the pages in place and keep their outputs. One page: PAGES=nbs/models/20_fm.ipynb; none: PAGES=
+# For contributors: export the package, run the pages in place, keep their outputs but not what TensorFlow logs. One page: PAGES=nbs/models/20_fm.ipynb; none: PAGES=
 PAGES ?= $(sort $(shell find nbs -name '*.ipynb' -not -path '*/.*'))
 pages: install
 	$(BIN)/nbdev_export
-	$(if $(strip $(PAGES)),$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level=WARN $(PAGES))
+	$(if $(strip $(PAGES)),$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level=WARN \
+	  --ExecutePreprocessor.extra_arguments=--IPKernelApp.capture_fd_output=False $(PAGES))
 	$(BIN)/nbdev_clean
 
 docs: install
