@@ -1,13 +1,12 @@
 """Every page is a test: its cells run in order, in its own folder, and must not fail.
 
 An exported cell is compiled under the file name and line numbers that it has in the package, so that coverage counts it there."""
-import os, re, sys, threading
+import re, sys, threading, traceback
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
 import pytest
-from execnb.nbio import read_nb
 from execnb.shell import CaptureShell
 from fastcore.xtras import working_directory
 from nbdev.config import get_config
@@ -65,20 +64,28 @@ def figures_closed():
     if plt := sys.modules.get('matplotlib.pyplot'): plt.close('all')
 
 
+def run(cell, shell, file, above):
+    "Run a cell as the notebook would, or, where it is exported, as the lines of the module that it becomes."
+    if {'export', 'exporti', 'exports'} & set(cell.directives_):
+        exec(compile('\n'*above[cell.id] + cell.source, str(file), 'exec'), shell.user_ns)
+    else:
+        shell.run(cell.source)
+        if shell.exc: raise shell.exc
+
+
 @pytest.mark.parametrize('path', [pytest.param(p, id=p.relative_to(root).as_posix()) for p in pages])
 def test_page(path, monkeypatch, request):
     monkeypatch.setenv('IN_TEST', '1')
     monkeypatch.setattr(sys, 'path', sys.path[:])
-    nb, shell, name = NBProcessor(path).nb, CaptureShell(path), None
+    nb, shell, file, above = NBProcessor(path).nb, CaptureShell(path), None, {}
     if name := module_of(nb):
         file = root/(name.replace('.', '/') + '.py')
         above = first_lines(file)
         import_module(name.removesuffix('.__init__'))
     skip = set() if request.config.getoption('slow') else set(get_config(path=root).tst_flags.split())
     with working_directory(path.parent), registered_classes_restored():
-        for cell in nb.cells:
-            if not runs(cell, skip): continue
-            if {'export', 'exporti', 'exports'} & set(cell.directives_):
-                exec(compile('\n'*above[cell.id] + cell.source, str(file), 'exec'), shell.user_ns)
-            else: shell.run(cell.source)
-            if shell.exc: pytest.fail(f'{path.relative_to(root)}, cell {cell.id}:\n\n{cell.source}\n\n{shell.prettytb(fname=path)}', pytrace=False)
+        for cell in (c for c in nb.cells if runs(c, skip)):
+            try: run(cell, shell, file, above)
+            except Exception as error:
+                trace = ''.join(traceback.format_exception(error.with_traceback(error.__traceback__.tb_next)))
+                pytest.fail(f'{path.relative_to(root)}, cell {cell.id}:\n\n{cell.source}\n\n{trace}', pytrace=False)
