@@ -138,7 +138,7 @@ def compile_from_config(self:Recommender, config):
 
 Recommender.compile, Recommender.compile_from_config = compile, compile_from_config
 
-# %% ../../nbs/models/10_recommender.ipynb #28c7b91e
+# %% ../../nbs/models/10_recommender.ipynb #f3c77f5c
 def unit_target(model) -> bool:
     "Whether the model's loss is log loss."
     return getattr(model, 'loss', None) == 'binary_crossentropy' or isinstance(getattr(model, 'loss', None), keras.losses.BinaryCrossentropy)
@@ -159,6 +159,7 @@ def fit(self:Recommender,
     elif validation_data is not None:
         vx, vy, size = prepare(self.fields, validation_data, unit=unit_target(self))
         validation_data, kwargs = (vx, vy) if vy is not None else vx, dict(validation_batch_size=size) | kwargs
+    if is_stream(x): kwargs = dict(shuffle=False) | kwargs
     with named_errors(): return keras.Model.fit(self, x, y, batch_size=batch_size, epochs=epochs, validation_data=validation_data, **kwargs)
 
 Recommender.fit = fit
