@@ -9,7 +9,7 @@ __all__ = ['clauses', 'bound_arguments', 'named_errors', 'examples_of', 'is_stre
            'row_does_not_see_its_neighbours', 'padding_changes_no_score', 'saves_and_loads_as_the_same_function',
            'tables', 'loss_falls', 'two_runs_agree', 'padding_moves_nothing', 'rows_not_named_stay', 'check_model']
 
-# %% ../../nbs/models/10_recommender.ipynb #4eb2e67c
+# %% ../../nbs/models/10_recommender.ipynb #389f4d86
 import inspect
 import re
 from contextlib import contextmanager
@@ -22,6 +22,7 @@ import tensorflow as tf
 from ..data.batches import Batches, slice_inputs
 from ..data.fields import Field, as_fields
 from ..data.inputs import check_inputs, check_target, needs_values, slot_fields
+from ..training.epochs import can_group, fit_in_groups, forget_groups
 from ..training.optimizers import SparseAdam
 
 # %% ../../nbs/models/10_recommender.ipynb #695fb187
@@ -118,7 +119,7 @@ def symbolic_inputs(self:Recommender):
 
 Recommender.symbolic_inputs = symbolic_inputs
 
-# %% ../../nbs/models/10_recommender.ipynb #f667adff
+# %% ../../nbs/models/10_recommender.ipynb #d892203e
 def compile(self:Recommender,
     optimizer=None, # Any Keras optimizer; None: `SparseAdam()`
     loss=None,      # None: log loss for probabilities, squared error for scores
@@ -129,6 +130,7 @@ def compile(self:Recommender,
     clicks = self.output_activation is keras.activations.sigmoid
     if metrics is None: metrics = [keras.metrics.AUC(name='auc')] if clicks else [keras.metrics.RootMeanSquaredError(name='rmse')]
     loss = loss or ('binary_crossentropy' if clicks else 'mean_squared_error')
+    forget_groups(self)
     keras.Model.compile(self, SparseAdam() if optimizer is None else optimizer, loss, metrics=metrics, **dict(jit_compile=False) | kwargs)
 
 def compile_from_config(self:Recommender, config):
@@ -138,7 +140,7 @@ def compile_from_config(self:Recommender, config):
 
 Recommender.compile, Recommender.compile_from_config = compile, compile_from_config
 
-# %% ../../nbs/models/10_recommender.ipynb #f3c77f5c
+# %% ../../nbs/models/10_recommender.ipynb #5854c69e
 def unit_target(model) -> bool:
     "Whether the model's loss is log loss."
     return getattr(model, 'loss', None) == 'binary_crossentropy' or isinstance(getattr(model, 'loss', None), keras.losses.BinaryCrossentropy)
@@ -159,8 +161,10 @@ def fit(self:Recommender,
     elif validation_data is not None:
         vx, vy, size = prepare(self.fields, validation_data, unit=unit_target(self))
         validation_data, kwargs = (vx, vy) if vy is not None else vx, dict(validation_batch_size=size) | kwargs
+    kwargs |= dict(batch_size=batch_size, epochs=epochs, validation_data=validation_data)
     if is_stream(x): kwargs = dict(shuffle=False) | kwargs
-    with named_errors(): return keras.Model.fit(self, x, y, batch_size=batch_size, epochs=epochs, validation_data=validation_data, **kwargs)
+    in_memory = not is_stream(x) and y is not None and can_group(self, **kwargs)
+    with named_errors(): return (fit_in_groups if in_memory else keras.Model.fit)(self, x, y, **kwargs)
 
 Recommender.fit = fit
 
