@@ -78,7 +78,7 @@ def quiet():
     try: yield
     finally: os.dup2(kept, 2); os.close(kept); os.close(nowhere)
 
-# %% ../nbs/cli.ipynb #8a8d5391
+# %% ../nbs/cli.ipynb #149d1bd8
 def train(args):
     "Train a model on a table and leave it with its report in a folder."
     with quiet(): from recofm.serving.run import Settings, check_settings, run
@@ -87,8 +87,6 @@ def train(args):
     check_settings(settings, args.out)
     run(read(args.data, args.above), settings, args.out)
     print(f'\nSaved in {args.out}: the model with its schema, metrics.json, history.csv, curves.png, settings.json')
-
-# %% ../nbs/cli.ipynb #0539d373
 def recommend(args):
     "Print the best items for a user that the user has not rated."
     with quiet():

@@ -97,10 +97,17 @@ def link_names(cell):
     if cell.cell_type == 'markdown': cell.source = unnumbered(Links().linkify(cell.source))
 
 
+def ran_with():
+    "A line with the versions that the pages ran with: those that `make pages` installs."
+    pins = dict(line.strip().split('==') for line in (get_config().config_path/'constraints.txt').read_text().splitlines() if '==' in line)
+    return 'Ran with ' + ', '.join(f'{name} {pins[package]}' for name, package in dict(TensorFlow='tensorflow', Keras='keras', NumPy='numpy', pandas='pandas').items())
+
+
 def process(path):
     "One notebook as smalldocs reads it."
     nb = read_nb(path)
     split_title(nb)
+    nb.cells.append(mk_cell(f'::: {{.ran-with}}\n{ran_with()} on Python 3.11.\n:::', 'markdown'))
     nb = NBProcessor(nb=nb, procs=FrontmatterProc, process=True).nb
     nb.cells[0].source = re.sub(r'^output-file: .+\n', '', nb.cells[0].source, flags=re.M)    # smalldocs keeps a page's own name
     for cell in nb.cells: cell.setdefault('directives_', {})

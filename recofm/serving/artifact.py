@@ -107,14 +107,15 @@ def report_names(
     try: return json.loads((folder/'artifact.json').read_text(encoding='utf-8'))['report']
     except (OSError, ValueError, KeyError): return []
 
-# %% ../../nbs/serving/10_artifact.ipynb #10d25de5
+# %% ../../nbs/serving/10_artifact.ipynb #707cc029
 def check_place(
     folder # Where an artifact is to be saved
 ) -> Path:
     "The folder's absolute path; a `ValueError` where an artifact cannot take its place."
     folder = Path(folder).resolve()
     if folder.is_mount(): raise ValueError(f"Expected a folder that can be replaced. Received the mount point {folder}: save into a folder inside it")
-    if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK)): raise ValueError(f"Expected a folder that can be written. Received {folder}")
+    standing = next(p for p in (folder, *folder.parents) if p.exists())    # the folder, or the nearest there is above it
+    if not (standing.is_dir() and os.access(standing, os.W_OK)): raise ValueError(f"Expected a folder that can be written. Received {folder}")
     own = {*parts, 'artifact.json', *report_names(folder)}
     others = sorted(p.name for p in folder.glob('*') if p.name not in own)
     if others: raise ValueError(f"Expected a new folder, an empty one or that of an artifact. Received {folder}, which also holds {others}")
