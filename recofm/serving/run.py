@@ -27,17 +27,17 @@ from .artifact import Artifact, check_place
 from .recommend import Catalogue, recommend
 from ..training.optimizers import SparseAdam
 
-# %% ../../nbs/serving/30_run.ipynb #3afb3b7a
+# %% ../../nbs/serving/30_run.ipynb #70d4a519
 @dataclass
 class Settings:
     "All that decides the outcome of a run."
     model: str                 # Name of a model, such as 'DeepFM'
     columns: dict              # Arguments of `Schema.fit`: target, user, item, ...
     arguments: dict            # Arguments of the model, besides its fields
-    learning_rate: float=2e-3  # Of `SparseAdam`
+    learning_rate: float=8e-3  # Of `SparseAdam` at first; a third of it after each two epochs without a better validation AUC
     batch_size: int=512        # Examples a batch
     epochs: int=60             # At most
-    patience: int=4            # Epochs without a better validation AUC before it stops
+    patience: int=5            # Epochs without a better validation AUC before it stops
     seed: int=42               # Of the split, the first weights and the order of examples
     label: str|None=None       # Column that names an item to people; None: the item's key
 
@@ -80,14 +80,15 @@ class Progress(keras.callbacks.Callback):
         print(f"epoch {epoch + 1:3d}   train: loss {logs['loss']:.4f}  AUC {logs['auc']:.4f}   valid: log loss {logs['val_loss']:.4f}  AUC {logs['val_auc']:.4f}"
               f"   {seconds:4.1f} s{'   best' if better else ''}", flush=True)
 
-# %% ../../nbs/serving/30_run.ipynb #876a8953
+# %% ../../nbs/serving/30_run.ipynb #65962593
 def learn(model, schema, train, valid, settings) -> pd.DataFrame:
     "Train the model in place and leave it with its best weights. Returns what each epoch reported, a row an epoch."
     model.compile(SparseAdam(settings.learning_rate))
     stop = keras.callbacks.EarlyStopping('val_auc', mode='max', patience=settings.patience, restore_best_weights=True)
+    slower = keras.callbacks.ReduceLROnPlateau('val_auc', mode='max', factor=1/3, patience=2)
     progress = Progress()
     model.fit(schema.batches(train, settings.batch_size), validation_data=schema.batches(valid, 4096), epochs=settings.epochs,
-              callbacks=[progress, stop], verbose=0)
+              callbacks=[progress, slower, stop], verbose=0)
     return pd.DataFrame(progress.rows)
 
 # %% ../../nbs/serving/30_run.ipynb #5d8b44e3
