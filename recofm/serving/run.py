@@ -66,7 +66,7 @@ def make_parts(frame, settings) -> dict:
         except ValueError as e: raise ValueError(f"Target {target!r} in the {name} part: {e}") from None
     return parts
 
-# %% ../../nbs/serving/30_run.ipynb #9adde25a
+# %% ../../nbs/serving/30_run.ipynb #763af6ff
 class Progress(keras.callbacks.Callback):
     "One line an epoch: loss and AUC on both parts, the time, and whether it is the best so far."
     def on_train_begin(self, logs=None): self.best, self.rows = -np.inf, []
@@ -77,8 +77,8 @@ class Progress(keras.callbacks.Callback):
         seconds, better = perf_counter() - self.start, logs['val_auc'] > self.best
         self.best = max(self.best, logs['val_auc'])
         self.rows.append(dict(epoch=epoch + 1, **logs, seconds=seconds))
-        print(f"epoch {epoch + 1:3d}   train: loss {logs['loss']:.4f}  AUC {logs['auc']:.4f}   valid: log loss {logs['val_loss']:.4f}  AUC {logs['val_auc']:.4f}"
-              f"   {seconds:4.1f} s{'   best' if better else ''}", flush=True)
+        print(f"epoch {epoch + 1:3d}  train loss {logs['loss']:.4f} AUC {logs['auc']:.4f}  valid log loss {logs['val_loss']:.4f} AUC {logs['val_auc']:.4f}"
+              f"  {seconds:.1f} s{'  best' if better else ''}", flush=True)
 
 # %% ../../nbs/serving/30_run.ipynb #65962593
 def learn(model, schema, train, valid, settings) -> pd.DataFrame:
