@@ -26,7 +26,7 @@ def field_starts(
         first[f.name, 'starts'] = first[key]
     return np.array([first[f.name, 'starts'] for f in fields], dtype='int32'), rows
 
-# %% ../../nbs/layers/10_table.ipynb #845f68cc
+# %% ../../nbs/layers/10_table.ipynb #f5df7f38
 def first_values(
     fields,       # List of `Field`s
     dim: int,     # Length of the vectors
@@ -36,8 +36,9 @@ def first_values(
     starts, rows = field_starts(fields)
     known = np.ones((rows, 1), 'float32')
     known[[s for s, f in zip(starts, fields) if f.unknown]] = 0
-    v = keras.initializers.RandomNormal(stddev=stddev)((rows, dim)) * known
-    return tf.concat([tf.zeros((rows, 1)), v], axis=1)
+    normal = keras.initializers.RandomNormal(stddev=stddev)
+    make = lambda known: tf.concat([tf.zeros_like(known), normal((tf.shape(known)[0], dim)) * known], axis=1)
+    return tf.function(make, [tf.TensorSpec((None, 1))], autograph=False)(known)
 
 # %% ../../nbs/layers/10_table.ipynb #1575527f
 def check_in_graph(
@@ -72,7 +73,7 @@ def read_touched(
         here, position = tf.pad(rows, [[1, 0], [0, 0]]), position[1:]
     return rows, tf.reshape(tf.gather(here, position), tf.concat([shape, [table.shape[1]]], axis=0))
 
-# %% ../../nbs/layers/10_table.ipynb #34a0b156
+# %% ../../nbs/layers/10_table.ipynb #c6a33a76
 @register_keras_serializable('recofm')
 class Table(keras.layers.Layer):
     "All rows of all fields: row i holds the weight w_i and the vector v_i."
@@ -99,7 +100,7 @@ class Table(keras.layers.Layer):
         ids = check_in_graph(tf.cast(ids, tf.int32), self.fields) + self.starts
         x = self.read(ids, values) if training else tf.nn.embedding_lookup(self.table.value, ids)
         if values is not None: x = x * tf.cast(values, x.dtype)[..., None]
-        return x[..., :1], x[..., 1:]                     # (batch, slots, 1), (batch, slots, dim)
+        return tuple(tf.split(x, [1, self.dim], axis=-1))   # (batch, slots, 1), (batch, slots, dim)
 
     def read(self, ids, values):
         touched, x = read_touched(self.table.value, ids, values)
