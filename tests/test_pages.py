@@ -1,8 +1,9 @@
 """Every page is a test: its cells run in order, in its own folder, and must not fail.
 
 An exported cell is compiled under the file name and line numbers that it has in the package, so that coverage counts it there."""
-import re, sys, threading, traceback
+import pkgutil, re, sys, threading, traceback
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -28,10 +29,18 @@ def first_lines(module):
     return {m[1]: n for n, line in lines if (m := re.match(r'# %% \S+ #(\S+)$', line))}
 
 
+@cache
+def import_package():
+    "Import all modules of the package, each of which registers its Keras classes when it is imported first, and never again."
+    import recofm
+    for module in pkgutil.walk_packages(recofm.__path__, 'recofm.'): import_module(module.name)
+
+
 @contextmanager
 def registered_classes_restored():
     "A page registers its own Keras classes under the package's names; the pages after it must load the package's."
     import keras
+    import_package()
     saved = dict(keras.saving.get_custom_objects())
     try: yield
     finally:
