@@ -24,23 +24,26 @@ def epoch_order(
     "All positions from 0 to `examples - 1` in the order of an epoch, int32 (examples,)."
     return tf.random.experimental.stateless_shuffle(tf.range(examples), seed=[seed, epoch])
 
-# %% ../../nbs/training/20_epochs.ipynb #e6a1bc27
+# %% ../../nbs/training/20_epochs.ipynb #d2782505
 def groups_of(
     parts,          # (inputs, target) or (inputs, target, weights): arrays of as many examples
     batch_size: int,
     steps: int,     # Batches in a group
+    epochs: int=1,
     shuffle=True,   # Whether each epoch has an order of its own
     seed: int=0
-) -> tf.data.Dataset: # Endless; yields (batch_size, parts of a group)
+) -> tf.data.Dataset: # Yields (batch_size, parts of a group)
     "Groups of batches, epoch after epoch; the last group and the last batch of an epoch hold what is left."
     parts = tf.nest.map_structure(tf.convert_to_tensor, parts)
     examples, group = len(parts[1]), batch_size * steps
-    def epoch(number):
-        order = epoch_order(examples, number, seed) if shuffle else tf.range(examples)
-        rows = lambda g: order[g * group:(g + 1) * group]
-        cut = lambda g: (batch_size, tf.nest.map_structure(lambda part: tf.gather(part, rows(g)), parts))
-        return tf.data.Dataset.range(-(-examples // group)).map(cut)
-    return tf.data.Dataset.counter().flat_map(epoch).prefetch(1)
+    groups = -(-examples // group)
+    def gathered(order, i):
+        epoch, g = i // groups, i % groups
+        if shuffle: order = tf.cond(g == 0, lambda: epoch_order(examples, epoch, seed), lambda: order)
+        rows = order[g * group:(g + 1) * group]
+        return order, (batch_size, tf.nest.map_structure(lambda part: tf.gather(part, rows), parts))
+    numbers = tf.data.Dataset.counter().take_while(lambda i: i < epochs * groups)
+    return numbers.scan(tf.range(examples), gathered).prefetch(1)
 
 # %% ../../nbs/training/20_epochs.ipynb #b5bcbc9d
 def group_function(
@@ -109,7 +112,7 @@ def split_off(
         raise ValueError(f"Expected a validation_split that leaves examples on both sides of {len(parts[1])}. Received: {share}")
     return rows_of(parts, slice(first)), rows_of(parts, slice(first, None))
 
-# %% ../../nbs/training/20_epochs.ipynb #971cc2d0
+# %% ../../nbs/training/20_epochs.ipynb #b81d9d95
 def checked_weights(sample_weight, examples):
     "Weights as float32 (examples,), or a `ValueError`."
     weights = np.asarray(sample_weight, 'float32')
@@ -119,6 +122,7 @@ def checked_weights(sample_weight, examples):
 def fit_in_groups(
     model, x, y,           # A compiled Keras model, inputs and target in memory, checked
     batch_size=None,       # Examples a batch; None: 32, as in Keras
+    epochs=1,
     sample_weight=None,    # (examples,)
     validation_split=0.,   # Share of the examples, the last ones, to validate on
     validation_data=None,  # As in Keras
@@ -131,10 +135,10 @@ def fit_in_groups(
     batch_size = batch_size or 32
     batches = -(-len(parts[1]) // batch_size)
     steps = steps_together(batches, callbacks)
-    groups = groups_of(parts, batch_size, steps, shuffle, random.getrandbits(31))
+    groups = groups_of(parts, batch_size, steps, epochs, shuffle, random.getrandbits(31))
     kwargs = dict(validation_batch_size=max(batch_size, 4096)) | kwargs
     with in_groups(model, steps):
-        return keras.Model.fit(model, groups, steps_per_epoch=batches, validation_data=validation_data, shuffle=False, callbacks=callbacks, **kwargs)
+        return keras.Model.fit(model, groups, epochs=epochs, steps_per_epoch=batches, validation_data=validation_data, shuffle=False, callbacks=callbacks, **kwargs)
 
 # %% ../../nbs/training/20_epochs.ipynb #c106a7b7
 def can_group(
