@@ -26,7 +26,7 @@ def field_starts(
         first[f.name, 'starts'] = first[key]
     return np.array([first[f.name, 'starts'] for f in fields], dtype='int32'), rows
 
-# %% ../../nbs/layers/10_table.ipynb #f5df7f38
+# %% ../../nbs/layers/10_table.ipynb #cde32197
 def first_values(
     fields,       # List of `Field`s
     dim: int,     # Length of the vectors
@@ -38,7 +38,7 @@ def first_values(
     known[[s for s, f in zip(starts, fields) if f.unknown]] = 0
     normal = keras.initializers.RandomNormal(stddev=stddev)
     make = lambda known: tf.concat([tf.zeros_like(known), normal((tf.shape(known)[0], dim)) * known], axis=1)
-    return tf.function(make, [tf.TensorSpec((None, 1))], autograph=False)(known)
+    return tf.function(make, [tf.TensorSpec((None, 1))], autograph=False).get_concrete_function()(tf.constant(known))
 
 # %% ../../nbs/layers/10_table.ipynb #1575527f
 def check_in_graph(
