@@ -3,7 +3,7 @@ PY ?= python3
 BIN := .venv/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: install run test pages docs clean
+.PHONY: install run test pages docs bench clean
 
 install: .venv/installed
 
@@ -33,5 +33,14 @@ docs: install
 	$(BIN)/python site/build.py
 	$(BIN)/python site/readme.py
 
+# recofm beside its peers, which get an environment of their own. A part: BENCH=deepfm-6k; anew: BENCH='--fresh deepfm-6k'; names: BENCH=--help
+bench: .bench/installed
+	.bench/bin/python benchmarks/run.py $(BENCH)
+
+.bench/installed: setup.py settings.ini constraints.txt benchmarks/requirements.txt
+	test -x .bench/bin/pip || $(PY) -m venv .bench
+	.bench/bin/python -m pip install -q --disable-pip-version-check -e . -r benchmarks/requirements.txt -c constraints.txt
+	@touch $@
+
 clean:
-	rm -rf .venv _proc .pytest_cache .coverage build dist recofm.egg-info
+	rm -rf .venv .bench _proc .pytest_cache .coverage build dist recofm.egg-info
