@@ -45,11 +45,12 @@ def groups_of(
     numbers = tf.data.Dataset.counter().take_while(lambda i: i < epochs * groups)
     return numbers.scan(tf.range(examples), gathered).prefetch(1)
 
-# %% ../../nbs/training/20_epochs.ipynb #b5bcbc9d
+# %% ../../nbs/training/20_epochs.ipynb #f9d1db55
 def group_function(
     model # A compiled Keras model
 ):
     "What Keras calls in training: a function of an iterator over groups, which trains on one and returns the logs."
+    if not model.optimizer.built: model.optimizer.build(model.trainable_variables)
     step = tf.function(model.train_step, autograph=False, jit_compile=model.jit_compile)
     def train_on_group(iterator):
         size, parts = iterator.get_next()
