@@ -5,22 +5,23 @@
 # %% auto #0
 __all__ = ['check_rate', 'Tower']
 
-# %% ../../nbs/layers/30_tower.ipynb #a6c63117
+# %% ../../nbs/layers/30_tower.ipynb #53e24981
 import keras
 from keras.saving import register_keras_serializable
+from numbers import Real
 from ..data.fields import check_count
 
-# %% ../../nbs/layers/30_tower.ipynb #573dc4b5
+# %% ../../nbs/layers/30_tower.ipynb #bf914bea
 def check_rate(
     what: str,  # Name of the rate, for the message
     rate: float # At least 0 and below 1
 ) -> float:
     "The rate as a `float`; a `ValueError` where dropping that share is impossible."
-    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+    if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= rate < 1:
         raise ValueError(f"{what} must lie in [0, 1). Received: {rate!r}")
     return float(rate)
 
-# %% ../../nbs/layers/30_tower.ipynb #08cdbafa
+# %% ../../nbs/layers/30_tower.ipynb #708b88d1
 @register_keras_serializable('recofm')
 class Tower(keras.layers.Layer):
     "Dense layers one after the other; each may normalise, then activates, then may drop."
@@ -32,6 +33,7 @@ class Tower(keras.layers.Layer):
         **kwargs                 # Of a Keras layer
     ):
         super().__init__(**kwargs)
+        if not isinstance(hidden_units, (list, tuple)): raise ValueError(f"Tower: hidden_units must be a list of whole numbers. Received: {hidden_units!r}")
         self.hidden_units = [check_count('Tower', 'each of hidden_units', n) for n in hidden_units]
         self.activation, self.dropout, self.bn_use = keras.activations.get(activation), check_rate('dropout', dropout), bool(bn_use)
         self.steps = keras.Sequential([step for n in self.hidden_units for step in self.one(n)] or [keras.layers.Identity()])

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['clauses', 'bound_arguments', 'named_errors', 'examples_of', 'is_stream', 'check_stream', 'prepare', 'Recommender',
-           'symbolic_inputs', 'compile', 'compile_from_config', 'unit_target', 'fit', 'evaluate', 'predict', 'score',
+           'symbolic_inputs', 'compile', 'compile_from_config', 'expected_of', 'fit', 'evaluate', 'predict', 'score',
            'contract_fields', 'contract_data', 'other_padding', 'train', 'outputs', 'gives_one_number_per_row',
            'row_does_not_see_its_neighbours', 'padding_changes_no_score', 'saves_and_loads_as_the_same_function',
            'tables', 'loss_falls', 'two_runs_agree', 'padding_moves_nothing', 'rows_not_named_stay', 'check_model']
 
-# %% ../../nbs/models/10_recommender.ipynb #389f4d86
+# %% ../../nbs/models/10_recommender.ipynb #ea0556f0
 import inspect
 import re
 from contextlib import contextmanager
@@ -20,12 +20,12 @@ from keras.saving import register_keras_serializable
 import numpy as np
 import tensorflow as tf
 from ..data.batches import Batches, slice_inputs
-from ..data.fields import Field, as_fields
+from ..data.fields import Field, as_fields, check_count
 from ..data.inputs import check_inputs, check_target, needs_values, slot_fields
 from ..training.epochs import can_group, fit_in_groups, forget_groups
 from ..training.optimizers import SparseAdam
 
-# %% ../../nbs/models/10_recommender.ipynb #695fb187
+# %% ../../nbs/models/10_recommender.ipynb #8460784c
 def bound_arguments(
     cls,  # A class whose first argument is feature_columns
     *args, **kwargs
@@ -33,7 +33,7 @@ def bound_arguments(
     "The arguments of a call of the class by name, with defaults filled in and fields as plain dictionaries."
     bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)
     bound.apply_defaults()
-    config = dict(list(bound.arguments.items())[1:])
+    config = {n: a.tolist() if isinstance(a, (np.ndarray, np.generic)) else a for n, a in list(bound.arguments.items())[1:]}
     config |= config.pop('kwargs', {})
     return config | dict(feature_columns=[asdict(f) for f in as_fields(config['feature_columns'])])
 
@@ -65,20 +65,24 @@ def check_stream(stream):
     if not ids.dtype.is_integer: raise ValueError(f"Expected a dataset of ids that are whole numbers. Received {ids.dtype.name}")
     return stream
 
-# %% ../../nbs/models/10_recommender.ipynb #f7daa275
+# %% ../../nbs/models/10_recommender.ipynb #d8b4ef1e
 def prepare(
     fields,            # List of `Field`s
     x,                 # Arrays, `Batches` or a stream
     y=None,            # Target, where `x` is arrays
     batch_size=None,   # Examples a batch, where `x` is arrays
-    unit: bool=False   # Whether targets must lie in [0, 1]
+    unit: bool=False,  # Whether targets must lie in [0, 1]
+    asked=()           # What is asked of the target: 'target', that there is one; 'classes', that there are two
 ):
     "Checked inputs, target and batch size; a stream as it came."
     if isinstance(x, Batches): x, y, batch_size = x.inputs, x.target, x.batch_size
     if is_stream(x): return check_stream(x), y, batch_size
-    x = check_inputs(x, fields)
+    x, size = check_inputs(x, fields), None if batch_size is None else check_count('The model', 'batch_size', batch_size)
     if not examples_of(x): raise ValueError("Expected at least one example. Received none")
-    return x, None if y is None else check_target(y, examples_of(x), unit), batch_size
+    if y is None and 'target' in asked: raise ValueError(f"Expected a target for each of {examples_of(x)} examples. Received none")
+    if y is not None: y = check_target(y, examples_of(x), unit)
+    if y is not None and 'classes' in asked and y.min() == y.max(): raise ValueError(f"AUC needs targets of both classes. Received only {y.min():g}")
+    return x, y, size
 
 # %% ../../nbs/models/10_recommender.ipynb #668e4d2d
 class Recommender(keras.Model):
@@ -119,7 +123,7 @@ def symbolic_inputs(self:Recommender):
 
 Recommender.symbolic_inputs = symbolic_inputs
 
-# %% ../../nbs/models/10_recommender.ipynb #d892203e
+# %% ../../nbs/models/10_recommender.ipynb #18c1c861
 def compile(self:Recommender,
     optimizer=None, # Any Keras optimizer; None: `SparseAdam()`
     loss=None,      # None: log loss for probabilities, squared error for scores
@@ -130,6 +134,7 @@ def compile(self:Recommender,
     clicks = self.output_activation is keras.activations.sigmoid
     if metrics is None: metrics = [keras.metrics.AUC(name='auc')] if clicks else [keras.metrics.RootMeanSquaredError(name='rmse')]
     loss = loss or ('binary_crossentropy' if clicks else 'mean_squared_error')
+    self.asks_auc = any(isinstance(m, keras.metrics.AUC) or str(m).lower() == 'auc' for m in keras.tree.flatten(metrics))
     forget_groups(self)
     keras.Model.compile(self, SparseAdam() if optimizer is None else optimizer, loss, metrics=metrics, **dict(jit_compile=False) | kwargs)
 
@@ -140,10 +145,13 @@ def compile_from_config(self:Recommender, config):
 
 Recommender.compile, Recommender.compile_from_config = compile, compile_from_config
 
-# %% ../../nbs/models/10_recommender.ipynb #5854c69e
-def unit_target(model) -> bool:
-    "Whether the model's loss is log loss."
-    return getattr(model, 'loss', None) == 'binary_crossentropy' or isinstance(getattr(model, 'loss', None), keras.losses.BinaryCrossentropy)
+# %% ../../nbs/models/10_recommender.ipynb #bd1b032f
+def expected_of(model) -> dict:
+    "What the model's loss and metrics expect of a target: an interval, both classes."
+    loss = getattr(model, 'loss', None)
+    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
+    unit = loss is keras.losses.binary_crossentropy or isinstance(loss, keras.losses.BinaryCrossentropy)
+    return dict(unit=unit, asked=['target'] + ['classes'] * getattr(model, 'asks_auc', False))
 
 def fit(self:Recommender,
     x,                    # Ids, ids and values, `Batches`, or a data set of (inputs, target)
@@ -154,12 +162,13 @@ def fit(self:Recommender,
     **kwargs              # Of Keras' `fit`
 ):
     "Keras' `fit` on checked inputs."
-    x, y, batch_size = prepare(self.fields, x, y, batch_size, unit_target(self))
-    if isinstance(validation_data, tuple):
-        checked = prepare(self.fields, *validation_data[:2], None, unit_target(self))
+    expected = expected_of(self)
+    x, y, batch_size = prepare(self.fields, x, y, batch_size, **expected)
+    if isinstance(validation_data, (tuple, list)):
+        checked = prepare(self.fields, *validation_data[:2], None, **expected)
         validation_data = (*checked[:2], *validation_data[2:])
     elif validation_data is not None:
-        vx, vy, size = prepare(self.fields, validation_data, unit=unit_target(self))
+        vx, vy, size = prepare(self.fields, validation_data, **expected)
         validation_data, kwargs = (vx, vy) if vy is not None else vx, dict(validation_batch_size=size) | kwargs
     kwargs |= dict(batch_size=batch_size, epochs=epochs, validation_data=validation_data)
     if is_stream(x): kwargs = dict(shuffle=False) | kwargs
@@ -168,10 +177,10 @@ def fit(self:Recommender,
 
 Recommender.fit = fit
 
-# %% ../../nbs/models/10_recommender.ipynb #281af830
+# %% ../../nbs/models/10_recommender.ipynb #9ef89307
 def evaluate(self:Recommender, x, y=None, batch_size=None, **kwargs):
     "Keras' `evaluate` on checked inputs."
-    x, y, batch_size = prepare(self.fields, x, y, batch_size, unit_target(self))
+    x, y, batch_size = prepare(self.fields, x, y, batch_size, **expected_of(self))
     with named_errors(): return keras.Model.evaluate(self, x, y, batch_size=batch_size if is_stream(x) else batch_size or 4096, **kwargs)
 
 def predict(self:Recommender, x, batch_size=None, **kwargs) -> np.ndarray:
@@ -181,16 +190,17 @@ def predict(self:Recommender, x, batch_size=None, **kwargs) -> np.ndarray:
 
 Recommender.evaluate, Recommender.predict = evaluate, predict
 
-# %% ../../nbs/models/10_recommender.ipynb #77870eb0
+# %% ../../nbs/models/10_recommender.ipynb #41c6e798
 def score(self:Recommender,
     inputs # Ids, or ids and values
 ) -> np.ndarray:
     "The model's output for a few rows, float32 (examples, 1), without the set-up of `predict`."
     inputs = check_inputs(inputs, self.fields)
-    if not hasattr(self, 'scorer'):
+    scorers = vars(self).setdefault('scorers', {})
+    if (form := type(inputs)) not in scorers:
         spec = tf.nest.map_structure(lambda a: tf.TensorSpec((None, a.shape[1]), a.dtype), inputs)
-        object.__setattr__(self, 'scorer', tf.function(lambda x: self(x, training=False), input_signature=[spec], autograph=False))
-    return self.scorer(inputs).numpy()
+        scorers[form] = tf.function(lambda x: self(x, training=False), input_signature=[spec], autograph=False)
+    return scorers[form](inputs).numpy()
 
 Recommender.score = score
 

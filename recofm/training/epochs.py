@@ -113,11 +113,12 @@ def split_off(
         raise ValueError(f"Expected a validation_split that leaves examples on both sides of {len(parts[1])}. Received: {share}")
     return rows_of(parts, slice(first)), rows_of(parts, slice(first, None))
 
-# %% ../../nbs/training/20_epochs.ipynb #b81d9d95
+# %% ../../nbs/training/20_epochs.ipynb #3f5310a2
 def checked_weights(sample_weight, examples):
     "Weights as float32 (examples,), or a `ValueError`."
     weights = np.asarray(sample_weight, 'float32')
     if weights.shape not in ((examples,), (examples, 1)): raise ValueError(f"Expected one sample_weight for each of {examples} examples. Received shape {weights.shape}")
+    if not np.isfinite(weights).all(): raise ValueError(f"Expected finite sample_weight. Received {(~np.isfinite(weights)).sum()} that are not")
     return weights.reshape(-1)
 
 def fit_in_groups(

@@ -13,13 +13,13 @@ import tensorflow as tf
 from fastcore.basics import patch
 from keras.saving import register_keras_serializable
 
-# %% ../../nbs/training/10_optimizers.ipynb #5f5af09e
+# %% ../../nbs/training/10_optimizers.ipynb #d7cf15e6
 def distinct(
     indices # Ids of a sparse gradient
 ) -> bool:
     "Whether the graph itself shows that no id repeats, because they come straight out of `tf.unique`."
     if not tf.is_symbolic_tensor(indices): return False
-    while indices.op.type in ('Reshape', 'Identity'): indices = indices.op.inputs[0]
+    while indices.op.type in ('Reshape', 'Identity', 'StridedSlice'): indices = indices.op.inputs[0]
     return indices.op.type in ('Unique', 'UniqueWithCounts') and indices.value_index == 0
 
 # %% ../../nbs/training/10_optimizers.ipynb #3d47ae1a
