@@ -89,10 +89,10 @@ def expect_columns(
     missing = [column for column in columns if column not in frame.columns]
     if missing: raise ValueError(f'Expected the columns {columns}; Received: {list(frame.columns)}, without {missing}')
 
-# %% ../../nbs/data/50_splits.ipynb #8d9efbae
+# %% ../../nbs/data/50_splits.ipynb #e259e848
 def split(
     frame,                   # a DataFrame with at least one row
-    fractions=(.8, .1, .1),  # shares of the parts, positive, summing to 1; as many parts as shares. Not used by 'last'
+    fractions=(.8, .1, .1),  # shares of the parts, positive, summing to 1; as many parts as shares. Ignored by 'last', which always has three parts
     seed=42,                 # of the permutation, for 'random'
     by='random',             # 'random'; 'time': earlier rows first; 'last': each user's last row tests, the one before validates
     time='timestamp',        # column of times, for 'time' and 'last'
