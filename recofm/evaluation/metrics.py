@@ -9,48 +9,49 @@ __all__ = ['auc', 'logloss', 'accuracy', 'rmse', 'mae', 'report']
 import numpy as np
 from sklearn.metrics import accuracy_score, mean_absolute_error, roc_auc_score, root_mean_squared_error
 
-# %% ../../nbs/evaluation/10_metrics.ipynb #a4583540
+# %% ../../nbs/evaluation/10_metrics.ipynb #61e82215
 def _column(values, name):
     "`values` as a column (n,) of finite floats; float types are kept, other types become float64"
     values = np.asarray(values)
-    if not np.issubdtype(values.dtype, np.floating): values = values.astype('float64')
+    try: values = values if np.issubdtype(values.dtype, np.floating) else values.astype('float64')
+    except (TypeError, ValueError): raise ValueError(f'{name.capitalize()}: expected numbers. Received {values.ravel().tolist()[0]!r}') from None
     if values.ndim == 2 and values.shape[1] == 1: values = values[:, 0]
-    if values.ndim != 1: raise ValueError(f'{name}: expected shape (n,) or (n, 1). Received: {values.shape}')
-    if not values.size: raise ValueError(f'{name}: expected at least one value. Received: none')
+    if values.ndim != 1: raise ValueError(f'{name.capitalize()}: expected shape (n,) or (n, 1). Received {values.shape}')
+    if not values.size: raise ValueError(f'{name.capitalize()}: expected at least one value. Received none')
     bad = values.size - np.isfinite(values).sum()
-    if bad: raise ValueError(f'{name}: expected finite numbers. Received: {bad} of {values.size} that are NaN or infinite')
+    if bad: raise ValueError(f'{name.capitalize()}: expected finite numbers. Received {bad} of {values.size} that are NaN or infinite')
     return values
 
-# %% ../../nbs/evaluation/10_metrics.ipynb #745c8f80
+# %% ../../nbs/evaluation/10_metrics.ipynb #b876dec2
 def _pair(target, prediction):
     "Both columns, checked, of one length"
     target, prediction = _column(target, 'target'), _column(prediction, 'prediction')
     if len(target) != len(prediction):
-        raise ValueError(f'expected one prediction for each target. Received: {len(target)} targets, {len(prediction)} predictions')
+        raise ValueError(f'Expected one prediction for each target. Received {len(target)} targets, {len(prediction)} predictions')
     return target, prediction
 
-# %% ../../nbs/evaluation/10_metrics.ipynb #027c3705
+# %% ../../nbs/evaluation/10_metrics.ipynb #13546a64
 def _classes(target):
     "`target`, if it holds nothing but 0 and 1"
     odd = np.setdiff1d(target, [0, 1])
-    if odd.size: raise ValueError(f'target: expected 0 or 1. Received: {odd[:5].tolist()}')
+    if odd.size: raise ValueError(f'Target: expected 0 or 1. Received {odd[:5].tolist()}')
     return target
 
-# %% ../../nbs/evaluation/10_metrics.ipynb #3545b3a8
+# %% ../../nbs/evaluation/10_metrics.ipynb #c985205f
 def _unit(values, name):
     "`values`, if all lie in [0, 1]"
     low, high = values.min(), values.max()
-    if low < 0 or high > 1: raise ValueError(f'{name}: expected numbers in [0, 1]. Received: {low:g} to {high:g}')
+    if low < 0 or high > 1: raise ValueError(f'{name.capitalize()}: expected numbers in [0, 1]. Received {low:g} to {high:g}')
     return values
 
-# %% ../../nbs/evaluation/10_metrics.ipynb #c1633951
+# %% ../../nbs/evaluation/10_metrics.ipynb #1b9561da
 def auc(
     target,      # (n,) or (n, 1), 0 or 1, both present
     prediction,  # (n,) or (n, 1), probabilities or scores: only their order counts
 ) -> float:      # in [0, 1]; .5 for a constant. ValueError where it is not defined
     "The share of pairs of a positive and a negative row that `prediction` puts in order, ties one half"
     target, prediction = _pair(target, prediction)
-    if len(np.unique(_classes(target))) == 1: raise ValueError(f'target: expected both classes. Received: {target[0]:g} only')
+    if len(np.unique(_classes(target))) == 1: raise ValueError(f'Target: expected both classes. Received {target[0]:g} only')
     return float(roc_auc_score(target, prediction))
 
 # %% ../../nbs/evaluation/10_metrics.ipynb #9338f6e9
@@ -93,7 +94,7 @@ def mae(
     target, prediction = _pair(target, prediction)
     return float(mean_absolute_error(target.astype('float64'), prediction.astype('float64')))
 
-# %% ../../nbs/evaluation/10_metrics.ipynb #a4fd9102
+# %% ../../nbs/evaluation/10_metrics.ipynb #1c634daa
 _tasks = {'click': (auc, logloss, accuracy), 'rating': (rmse, mae)}
 
 def report(
@@ -102,5 +103,5 @@ def report(
     task='click',  # 'click' or 'rating'
 ) -> dict:         # {'auc', 'logloss', 'accuracy'} or {'rmse', 'mae'}, all floats
     "The metrics of one task by name"
-    if task not in _tasks: raise ValueError(f'task: expected one of {list(_tasks)}. Received: {task!r}')
+    if task not in _tasks: raise ValueError(f'Expected task to be one of {list(_tasks)}. Received {task!r}')
     return {metric.__name__: metric(target, prediction) for metric in _tasks[task]}
