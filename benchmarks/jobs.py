@@ -1,5 +1,6 @@
 "What is measured: jobs, the competitors that take turns in each, and the ratios that matter."
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from competitors import LABELS
 
 ML_1M = (6040, 3706)  # users and movies of MovieLens 1M
 
@@ -83,7 +84,9 @@ class Ratio:
     def reached(self, x): return None if self.must is None else (x <= self.must if self.smaller else x >= self.must)
 
 
-def over(job, words, **peers): return [Ratio(f'{words}: recofm over {peer.replace("_", " ")}', job, 'recofm', peer.replace('_', '-'), *bar) for peer, bar in peers.items()]
+def over(job, words, **peers):
+    "recofm over each of its peers in a job, with what must be reached and what is aimed at."
+    return [Ratio(f'{words}: recofm over {LABELS[peer]}', job, 'recofm', peer, *bar) for peer, bar in ((p.replace('_', '-'), bar) for p, bar in peers.items())]
 
 ratios = [
     *over('deepfm-6k', 'DeepFM, 6k rows', torch_dense=(1.25, 2.5), torch_sparse=(), deepctr_legacy=(3, 6), deepctr=(3, 6), keras=(1.8, 4), keras_bare=()),

@@ -8,8 +8,9 @@ from argparse import ArgumentParser
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from competitors import LABELS
 from jobs import jobs, ratios
-from summary import results
+from summary import results, rounded
 
 here = Path(__file__).parent
 runs, logs = here/'runs.jsonl', here.parent/'.bench'/'logs'
@@ -103,8 +104,10 @@ def main():
 def write():
     path = here/'results.json'
     before = json.loads(path.read_text()) if path.exists() else None
-    found = dict(machine=machine(), **results(turns_so_far(), jobs, ratios, before))
-    path.write_text(json.dumps(found, indent=1) + '\n')
+    found = dict(machine=machine(), labels=LABELS, **results(turns_so_far(), jobs, ratios, before))
+    path.write_text(json.dumps(rounded(found), indent=1) + '\n')
+    for job in found['jobs'].values():
+        if not job['auc_agrees']: print(f"AUC DISAGREES by {job['auc_spread']:.3f}: {job['title']}")
     for r in found['ratios']:
         bar = ' '.join(f'{k} {r[k]:g}' for k in ('must', 'aim') if r[k] is not None)
         print(f"{r['title']:62} {r['median']:12,.3f}  ({r['low']:,.3f} to {r['high']:,.3f})  {bar}{'' if r['reached'] in (True, None) else '   NOT REACHED'}")

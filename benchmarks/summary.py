@@ -1,6 +1,8 @@
 "From single turns to results.json: medians with their spread, ratios by round, and how near a figure is to what memory allows."
 from statistics import median
 
+AGREEMENT = .02  # how far apart the AUC of two competitors may lie on one job
+
 
 def middle(values):
     "The median with the smallest and the largest."
@@ -48,7 +50,14 @@ def job_result(job, turns):
         rows[label] = row | dict(worker={k: worker[k] for k in ('competitor', 'measure', 'model', 'dim', 'batch', 'data')}, sizes=done[-1].get('sizes', worker['sizes']))
     aucs = [r['auc'] for r in rows.values() if 'auc' in r]
     return dict(title=job.title, unit=job.unit, rows=rows, bandwidth=median(bandwidth.values()) if bandwidth else None,
-                auc_spread=max(aucs) - min(aucs) if aucs else None, load=max(t['load'] for t in turns))
+                auc_spread=max(aucs) - min(aucs) if aucs else None, auc_agrees=not aucs or max(aucs) - min(aucs) <= AGREEMENT, load=max(t['load'] for t in turns))
+
+
+def rounded(found):
+    "The same with five significant digits."
+    if isinstance(found, dict): return {k: rounded(v) for k, v in found.items()}
+    if isinstance(found, (list, tuple)): return [rounded(v) for v in found]
+    return float(f'{found:.5g}') if isinstance(found, float) else found
 
 
 def results(turns, jobs, ratios, before=None):

@@ -23,6 +23,7 @@ def steps_in(
     box     # seconds that a turn may take
 ):
     "Warm up, and say how many steps fit into the box: at least 5, at most one pass of the data."
+    if hasattr(model, 'tune'): model.tune(model.prepare(ids[:16 * batch], y[:16 * batch]))
     def step(n): return seconds(model.fit, model.prepare(ids[:n * batch], y[:n * batch])) / n
     step(2)
     least = step(4)

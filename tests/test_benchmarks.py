@@ -13,7 +13,7 @@ def benchmarks_importable():
     sys.path.insert(0, str(folder))
     yield
     sys.path.remove(str(folder))
-    for name in ('jobs', 'summary'): sys.modules.pop(name, None)
+    for name in ('competitors', 'jobs', 'summary'): sys.modules.pop(name, None)
 
 
 def turn(label, number, value, **more): return dict(job='j', label=label, round=number, value=value, load=0., **more)
@@ -69,6 +69,7 @@ def test_the_committed_results_are_those_of_the_jobs():
     assert {'cpu', 'cores', 'packages', 'date'} <= set(found['machine'])
     for name, job in found['jobs'].items():
         assert job['rows'], f'Expected results of {name}. Received none'
+        assert job['auc_agrees'], f"Expected the AUC of {name} to agree. Received a spread of {job['auc_spread']}"
         for row in job['rows'].values(): assert 'error' in row or row['low'] <= row['median'] <= row['high']
     for r in found['ratios']: assert r['low'] <= r['median'] <= r['high'] and r['n'] >= 1
 

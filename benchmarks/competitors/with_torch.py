@@ -1,6 +1,7 @@
 """The loop of the widely copied PyTorch notebook, at its best: one table with offsets, tensors in memory, a slice for each batch.
 
 `torch-dense` is its optimizer, Adam with weight decay. `torch-sparse` gives the tables sparse gradients and SparseAdam, which takes no weight decay."""
+from time import perf_counter
 import numpy as np
 import torch
 from torch import nn
@@ -43,6 +44,16 @@ class Torch:
 
     def tensor(self, ids): return torch.from_numpy(ids + self.starts)
     def prepare(self, ids, y): return self.tensor(ids), torch.from_numpy(y)
+
+    def tune(self, data):
+        "Use one thread or all, whichever is quicker here: on small tensors threads cost more than they bring."
+        took = {}
+        for threads in [1, torch.get_num_threads()] * 3:
+            torch.set_num_threads(threads)
+            start = perf_counter()
+            self.fit(data)
+            took[threads] = min(took.get(threads, float('inf')), perf_counter() - start)
+        torch.set_num_threads(min(took, key=took.get))
 
     def fit(self, data, epochs=1):
         ids, y = data
