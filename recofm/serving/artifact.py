@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['parts', 'difference', 'fingerprint', 'Artifact', 'outputs', 'predict', 'score', 'digests', 'report_names',
-           'check_place', 'make_beside', 'old', 'standing', 'put', 'save', 'read_contents', 'named_model', 'load']
+           'check_place', 'make_beside', 'old', 'standing', 'put', 'save', 'written_contents', 'read_contents',
+           'named_model', 'load']
 
 # %% ../../nbs/serving/10_artifact.ipynb #ac7c52db
 from collections.abc import Callable
@@ -99,15 +100,15 @@ def digests(
         with open(folder/name, 'rb') as f: found[name] = hashlib.file_digest(f, 'sha256').hexdigest()
     return found
 
-# %% ../../nbs/serving/10_artifact.ipynb #1484b69d
+# %% ../../nbs/serving/10_artifact.ipynb #7a20fc7e
 def report_names(
     folder: Path
 ) -> list[str]:
     "The files that were saved beside the artifact of the folder as its report."
     try: return json.loads((folder/'artifact.json').read_text(encoding='utf-8'))['report']
-    except (OSError, ValueError, KeyError): return []
+    except (OSError, ValueError, KeyError, TypeError): return []
 
-# %% ../../nbs/serving/10_artifact.ipynb #707cc029
+# %% ../../nbs/serving/10_artifact.ipynb #134b11ed
 def check_place(
     folder # Where an artifact is to be saved
 ) -> Path:
@@ -116,7 +117,7 @@ def check_place(
     if folder.is_mount(): raise ValueError(f"Expected a folder that can be replaced. Received the mount point {folder}: save into a folder inside it")
     standing = next(p for p in (folder, *folder.parents) if p.exists())    # the folder, or the nearest there is above it
     if not (standing.is_dir() and os.access(standing, os.W_OK)): raise ValueError(f"Expected a folder that can be written. Received {folder}")
-    own = {*parts, 'artifact.json', *report_names(folder)}
+    own = {*parts, 'artifact.json', *report_names(folder)} if (folder/'artifact.json').is_file() else {}
     others = sorted(p.name for p in folder.glob('*') if p.name not in own)
     if others: raise ValueError(f"Expected a new folder, an empty one or that of an artifact. Received {folder}, which also holds {others}")
     return folder
@@ -167,15 +168,28 @@ def save(
 
 Artifact.save = save
 
-# %% ../../nbs/serving/10_artifact.ipynb #3dd86f82
+# %% ../../nbs/serving/10_artifact.ipynb #5400efd9
+def written_contents(
+    file: Path # `artifact.json`
+) -> dict:
+    "What the file says: the names of the model and of its module, and the digests of the parts. Anything else is a `ValueError`."
+    try: content = json.loads(file.read_text(encoding='utf-8'))
+    except ValueError as e: raise ValueError(f"{file}: expected JSON. Received: {e}") from None
+    found = content.get('format') if isinstance(content, dict) else content
+    if found != 1: raise ValueError(f"{file}: expected an artifact of format 1. Received {found!r}")
+    for name, kind in dict(model=str, module=str, files=dict).items():
+        if not isinstance(content.get(name), kind): raise ValueError(f"{file}: expected {name!r}, a {kind.__name__}. Received {content.get(name)!r}")
+    if 'model.keras' not in content['files']: raise ValueError(f"{file}: expected 'model.keras' among the files. Received {sorted(content['files'])}")
+    return content
+
+# %% ../../nbs/serving/10_artifact.ipynb #1ffab0bf
 def read_contents(
     folder: Path
 ) -> dict:
     "What `artifact.json` says. Files that are missing, or are not those that were saved, are a `ValueError`."
     if not (folder/'artifact.json').is_file():
         raise ValueError(f"Expected an artifact in {folder} (artifact.json). Received {sorted(p.name for p in folder.glob('*'))}")
-    content = json.loads((folder/'artifact.json').read_text(encoding='utf-8'))
-    if content.get('format') != 1: raise ValueError(f"{folder}: expected an artifact of format 1. Received {content.get('format')!r}")
+    content = written_contents(folder/'artifact.json')
     found = digests(folder)
     if lacking := sorted(set(content['files']) - set(found)): raise ValueError(f"Expected {', '.join(lacking)} in {folder}. Received {sorted(found)}")
     if other := sorted(n for n, d in content['files'].items() if found[n] != d):
