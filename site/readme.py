@@ -10,16 +10,19 @@ from nbdev.config import get_config
 def fenced(text, language=''): return f'```{language}\n{text.rstrip()}\n```'
 
 
+def plain(text): return re.sub(r'\x1b\[[0-9;]*m', '', ''.join(text))    # a forge shows the colours of a terminal as brackets
+
+
 def shown(output, pictures):
     "An output as a forge shows it well: markdown, else a picture, else plain text."
-    if output.output_type == 'stream': return fenced(''.join(output.text)) if output.name == 'stdout' else ''
+    if output.output_type == 'stream': return fenced(plain(output.text)) if output.name == 'stdout' else ''
     data = output.get('data', {})
     if 'text/markdown' in data: return ''.join(data['text/markdown'])
     if 'image/png' in data:
         picture = f'readme-{len(list(pictures.glob("readme-*.png"))) + 1}.png'
         (pictures/picture).write_bytes(base64.b64decode(''.join(data['image/png'])))
         return f'![]({pictures.name}/{picture})'
-    return fenced(''.join(data.get('text/plain', '')))
+    return fenced(plain(data.get('text/plain', '')))
 
 
 def parts(nb, pictures):
