@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from recofm.data.movielens import load
+from recofm.data.synthetic import planted
 
 
 def recofm(*words, **kwargs):
@@ -70,11 +71,29 @@ def test_an_unknown_user_is_named(trained):
     (('--data', 'ml-10k'), "Did you mean 'ml-100k'?"),
     (('--data', 'ml-100k', '--model', 'DeepMF'), "Did you mean 'DeepFM'?"),
     (('--data', 'ml-100k', '--set', 'hiden_units=[8]'), "Did you mean 'hidden_units'?"),
+    (('--data', 'ml-100k', '--set', 'hidden_units=64'), 'Received hidden_units=64'),
+    (('--data', 'ml-100k', '--set', 'embed_reg="a"'), "Received embed_reg='a'"),
+    (('--data', 'ml-100k', '--set', 'output_activation=null'), 'Received None'),
+    (('--data', 'ml-100k', '--epochs', '0'), 'epochs must be a whole number of at least 1. Received: 0'),
+    (('--data', 'ml-100k', '--learning-rate', 'nan'), 'Received nan'),
+    (('--data', 'ml-100k', '--numeric', 'age'), 'Expected --user and --item too'),
+    (('--data', 'mine.csv', '--user', 'a', '--item', 'b', '--bucket', 'a'), "Received 'a'"),
 ])
 def test_a_mistake_is_one_line_and_writes_nothing(words, message, tmp_path):
     done = recofm('train', *words, '--out', tmp_path/'out')
     assert done.returncode == 1 and message in done.stderr and len(done.stderr.splitlines()) == 1
     assert not (tmp_path/'out').exists()
+
+
+def test_a_parquet_file_is_as_good_as_a_csv(tmp_path):
+    table = planted(n=2_000, sizes=(60, 40), strength=2., rank=2, names=('user', 'film')).frame
+    table.to_csv(tmp_path/'views.csv', index=False); table.to_parquet(tmp_path/'views.parquet')
+    words = '--target', 'label', '--user', 'user', '--item', 'film', '--model', 'FM', '--epochs', 2
+    for kind in ('csv', 'parquet'):
+        done = recofm('train', '--data', tmp_path/f'views.{kind}', '--out', tmp_path/kind, *words)
+        assert done.returncode == 0, done.stderr
+    first, second = (json.loads((tmp_path/kind/'metrics.json').read_text())['test'] for kind in ('csv', 'parquet'))
+    assert first == second
 
 
 def test_an_unwritable_folder_is_refused_before_any_work(tmp_path):
