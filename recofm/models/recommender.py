@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['clauses', 'bound_arguments', 'named_errors', 'is_stream', 'check_stream', 'prepare', 'Recommender', 'symbolic_inputs',
-           'compile', 'compile_from_config', 'expected_of', 'fit', 'evaluate', 'predict', 'score', 'contract_fields',
+           'compile', 'compile_from_config', 'score', 'expected_of', 'fit', 'evaluate', 'predict', 'contract_fields',
            'contract_data', 'other_padding', 'Case', 'outputs', 'gives_one_number_per_row',
            'row_does_not_see_its_neighbours', 'padding_changes_no_score', 'saves_and_loads_as_the_same_function',
            'tables', 'loss_falls', 'two_runs_agree_and_padding_moves_nothing', 'rows_not_named_stay', 'check_model']
@@ -142,6 +142,20 @@ def compile_from_config(self:Recommender, config):
 
 Recommender.compile, Recommender.compile_from_config = compile, compile_from_config
 
+# %% ../../nbs/models/10_recommender.ipynb #2528ca10
+def score(self:Recommender,
+    inputs # Ids, or ids and values
+) -> np.ndarray:
+    "The model's output for a few rows, float32 (examples, 1), in one call."
+    inputs = check_inputs(inputs, self.fields)
+    scorers = vars(self).setdefault('scorers', {})
+    if (form := type(inputs)) not in scorers:
+        spec = tf.nest.map_structure(lambda a: tf.TensorSpec((None, a.shape[1]), a.dtype), inputs)
+        scorers[form] = tf.function(lambda x: self(x, training=False), input_signature=[spec], autograph=False)
+    return scorers[form](inputs).numpy()
+
+Recommender.score = score
+
 # %% ../../nbs/models/10_recommender.ipynb #bd1b032f
 def expected_of(model) -> dict:
     "What the model's loss and metrics expect of a target: an interval, both classes."
@@ -174,32 +188,25 @@ def fit(self:Recommender,
 
 Recommender.fit = fit
 
-# %% ../../nbs/models/10_recommender.ipynb #9ef89307
+# %% ../../nbs/models/10_recommender.ipynb #dc8edd35
 def evaluate(self:Recommender, x, y=None, batch_size=None, **kwargs):
     "Keras' `evaluate` on checked inputs."
     x, y, batch_size = prepare(self.fields, x, y, batch_size, **expected_of(self))
     with named_errors(): return keras.Model.evaluate(self, x, y, batch_size=batch_size if is_stream(x) else batch_size or 4096, **kwargs)
 
-def predict(self:Recommender, x, batch_size=None, **kwargs) -> np.ndarray:
-    "Keras' `predict` on checked inputs, float32 (examples, 1) in the order of the examples."
-    x, _, batch_size = prepare(self.fields, x, None, batch_size)
-    with named_errors(): return keras.Model.predict(self, x, batch_size=batch_size if is_stream(x) else batch_size or 4096, **kwargs)
+def predict(self:Recommender,
+    x,                # Ids, ids and values, `Batches`, or a data set
+    batch_size=None,  # Examples a batch; None: as many as are quick
+    verbose='auto',   # Of Keras
+    **kwargs          # Of Keras' `predict`
+) -> np.ndarray:
+    "The model's output, float32 (examples, 1), in the order of the examples."
+    x, _, _ = prepare(self.fields, x, None, batch_size)
+    if is_stream(x) or batch_size or kwargs:
+        with named_errors(): return keras.Model.predict(self, x, batch_size=batch_size, verbose=verbose, **kwargs)
+    return np.concatenate([self.score(slice_inputs(x, slice(i, i + 2**16))) for i in range(0, examples_of(x), 2**16)])
 
 Recommender.evaluate, Recommender.predict = evaluate, predict
-
-# %% ../../nbs/models/10_recommender.ipynb #41c6e798
-def score(self:Recommender,
-    inputs # Ids, or ids and values
-) -> np.ndarray:
-    "The model's output for a few rows, float32 (examples, 1), without the set-up of `predict`."
-    inputs = check_inputs(inputs, self.fields)
-    scorers = vars(self).setdefault('scorers', {})
-    if (form := type(inputs)) not in scorers:
-        spec = tf.nest.map_structure(lambda a: tf.TensorSpec((None, a.shape[1]), a.dtype), inputs)
-        scorers[form] = tf.function(lambda x: self(x, training=False), input_signature=[spec], autograph=False)
-    return scorers[form](inputs).numpy()
-
-Recommender.score = score
 
 # %% ../../nbs/models/10_recommender.ipynb #be08dc6b
 def contract_fields(dim=4):
