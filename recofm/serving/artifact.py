@@ -58,16 +58,16 @@ class Artifact:
 
     def __repr__(self): return f"Artifact({type(self.model).__name__} of {', '.join(f.name for f in self.schema.fields)})"
 
-# %% ../../nbs/serving/10_artifact.ipynb #e7dfff66
+# %% ../../nbs/serving/10_artifact.ipynb #17c015f1
 def outputs(
     model,              # A `Recommender`
     inputs,             # Ids, or ids and values, of any number of examples
     rows: int=2**14     # Examples a call
 ) -> np.ndarray:
     "The model's output for each example, float32 (examples,)."
-    from recofm.data.batches import slice_inputs  # imports Keras
-    examples = len(inputs['ids'] if isinstance(inputs, dict) else inputs)
-    pieces = [model.score(slice_inputs(inputs, slice(start, start + rows))) for start in range(0, max(examples, 1), rows)]
+    from recofm.data.batches import examples_of, slice_inputs  # imports Keras
+    starts = range(0, max(examples_of(inputs), 1), rows)
+    pieces = [model.score(slice_inputs(inputs, slice(start, start + rows))) for start in starts]
     return np.concatenate(pieces)[:, 0]
 
 # %% ../../nbs/serving/10_artifact.ipynb #6709dae6
