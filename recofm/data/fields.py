@@ -9,15 +9,16 @@ __all__ = ['sides', 'kinds', 'check_count', 'check_field', 'Field', 'from_dict',
 # %% ../../nbs/data/10_fields.ipynb #9734dc8e
 from dataclasses import asdict, dataclass, fields as dataclass_fields
 
-# %% ../../nbs/data/10_fields.ipynb #4001aff1
+# %% ../../nbs/data/10_fields.ipynb #8d86a48f
 def check_count(
     owner: str, # Whose number it is, for the message
     what: str,  # Which number it is
-    n           # The number, at least 1
+    n,          # The number
+    least=1     # The smallest that counts
 ) -> int:
     "`n` as an `int`; a `ValueError` where it does not count anything."
-    if isinstance(n, bool) or not hasattr(n, '__index__') or n < 1:
-        raise ValueError(f"{owner}: {what} must be a whole number of at least 1. Received: {n!r}")
+    if isinstance(n, bool) or not hasattr(n, '__index__') or n < least:
+        raise ValueError(f"{owner}: {what} must be a whole number of at least {least}. Received: {n!r}")
     return int(n)
 
 # %% ../../nbs/data/10_fields.ipynb #dddf7d63

@@ -28,18 +28,19 @@ def field_starts(
         first[f.name, 'starts'] = first[key]
     return np.array([first[f.name, 'starts'] for f in fields], dtype='int32'), rows
 
-# %% ../../nbs/layers/10_table.ipynb #cde32197
+# %% ../../nbs/layers/10_table.ipynb #a386c349
 def first_values(
-    fields,       # List of `Field`s
-    dim: int,     # Length of the vectors
-    stddev: float # Of the vectors' normal distribution
+    fields,           # List of `Field`s
+    dim: int,         # Length of the vectors
+    stddev: float,    # Of the vectors' normal distribution
+    linear: bool=True # Whether a row begins with a weight
 ):
-    "The table before training, float32 (rows, 1 + dim)."
+    "The table before training, float32 (rows, linear + dim)."
     starts, rows = field_starts(fields)
     known = np.ones((rows, 1), 'float32')
     known[[s for s, f in zip(starts, fields) if f.unknown]] = 0
     normal = keras.initializers.RandomNormal(stddev=stddev)
-    make = lambda known: tf.concat([tf.zeros_like(known), normal((tf.shape(known)[0], dim)) * known], axis=1)
+    make = lambda known: tf.concat([tf.zeros_like(known)] * linear + [normal((tf.shape(known)[0], dim)) * known], axis=1)
     return tf.function(make, [tf.TensorSpec((None, 1))], autograph=False).get_concrete_function()(tf.constant(known))
 
 # %% ../../nbs/layers/10_table.ipynb #31b2d30c
@@ -89,41 +90,45 @@ def read_touched(
         here, position = tf.pad(rows, [[1, 0], [0, 0]]), position[1:]
     return rows, tf.reshape(tf.gather(here, position), tf.concat([shape, [table.shape[1]]], axis=0))
 
-# %% ../../nbs/layers/10_table.ipynb #0e06d418
+# %% ../../nbs/layers/10_table.ipynb #69d4cbd5
 def penalty(
-    rows,        # Distinct rows, (touched, 1 + dim)
-    w_reg, v_reg # Strengths for their weights and for their vectors
+    rows,         # Distinct rows, (touched, linear + dim)
+    w_reg, v_reg, # Strengths for their weights and for their vectors
+    linear=True   # Whether a row begins with a weight
 ):
     "The L2 penalty on the rows."
-    strength = np.array([w_reg] + [v_reg] * (rows.shape[1] - 1), 'float32')
+    strength = np.array([w_reg] * linear + [v_reg] * (rows.shape[1] - linear), 'float32')
     return tf.reduce_sum(rows**2 * strength)
 
-# %% ../../nbs/layers/10_table.ipynb #ca183398
+# %% ../../nbs/layers/10_table.ipynb #a99a9ec0
 @register_keras_serializable('recofm')
 class Table(keras.layers.Layer):
     "All rows of all fields: row i holds the weight w_i and the vector v_i."
     def __init__(self,
         fields,              # List of `Field`s or dictionaries
-        dim: int,            # Length of the vectors
+        dim: int,            # Length of the vectors, at least 1; 0 where there are weights alone
         w_reg: float=0.,     # L2 on the weights of the rows that a batch touches, at least 0
         v_reg: float=0.,     # L2 on their vectors, at least 0
         stddev: float=.01,   # Of the vectors' normal distribution at the start
+        linear: bool=True,   # Whether a row holds a weight; False: a vector alone
         **kwargs             # Of a Keras layer
     ):
         super().__init__(**kwargs)
-        self.fields, self.dim, self.w_reg, self.v_reg, self.stddev = as_fields(fields), check_count('Table', 'dim', dim), w_reg, v_reg, stddev
+        self.fields, self.linear, self.stddev = as_fields(fields), bool(linear), stddev
+        self.dim, self.w_reg, self.v_reg = check_count('Table', 'dim', dim, least=0 if linear else 1), w_reg, v_reg
         starts, self.rows = field_starts(self.fields)
         self.starts = starts[slot_fields(self.fields)]
         if not (w_reg >= 0 and v_reg >= 0): raise ValueError(f"Table: w_reg and v_reg must be at least 0. Received: {w_reg}, {v_reg}")
 
     def build(self, input_shape=None):
-        start = lambda shape, dtype=None: first_values(self.fields, self.dim, self.stddev)
-        self.table = self.add_weight(shape=(self.rows, 1 + self.dim), initializer=start, name='table')
+        start = lambda shape, dtype=None: first_values(self.fields, self.dim, self.stddev, self.linear)
+        self.table = self.add_weight(shape=(self.rows, self.linear + self.dim), initializer=start, name='table')
 
     def get_config(self):
-        return dict(super().get_config(), fields=[asdict(f) for f in self.fields], dim=self.dim, w_reg=self.w_reg, v_reg=self.v_reg, stddev=self.stddev)
+        return dict(super().get_config(), fields=[asdict(f) for f in self.fields], dim=self.dim, w_reg=self.w_reg, v_reg=self.v_reg,
+                    stddev=self.stddev, linear=self.linear)
 
-# %% ../../nbs/layers/10_table.ipynb #d4720c66
+# %% ../../nbs/layers/10_table.ipynb #e6d2b918
 @patch
 def call(self:Table, inputs, training=False):
     ids, values = (inputs['ids'], inputs['values']) if isinstance(inputs, dict) else (inputs, None)
@@ -131,10 +136,10 @@ def call(self:Table, inputs, training=False):
     ids = check_in_graph(ids, self.fields) + self.starts
     if training:
         touched, x = read_touched(self.table.value, ids, values)
-        if self.w_reg or self.v_reg: self.add_loss(penalty(touched, self.w_reg, self.v_reg))
+        if self.w_reg or self.v_reg: self.add_loss(penalty(touched, self.w_reg, self.v_reg, self.linear))
     else: x = tf.nn.embedding_lookup(self.table.value, ids)
     if values is not None: x = x * tf.cast(values, x.dtype)[..., None]
-    return tuple(tf.split(x, [1, self.dim], axis=-1))       # (batch, slots, 1), (batch, slots, dim)
+    return tuple(tf.split(x, [int(self.linear), self.dim], axis=-1))       # (batch, slots, linear), (batch, slots, dim)
 
 # %% ../../nbs/layers/10_table.ipynb #fc5fa855
 def field_sums(
@@ -146,14 +151,15 @@ def field_sums(
     belongs = np.eye(len(fields), dtype='float32')[slot_fields(fields)]
     return tf.einsum('bsd,sf->bfd', x, belongs)
 
-# %% ../../nbs/layers/10_table.ipynb #a710b912
+# %% ../../nbs/layers/10_table.ipynb #fd97566f
 def field_rows(
     table: Table,
     name: str  # Of a field
 ) -> tuple[np.ndarray, np.ndarray]:
-    "The weights (size,) and the vectors (size, dim) of a field's rows."
+    "The weights (size,), zero where the table has none, and the vectors (size, dim) of a field's rows."
     names = [f.name for f in table.fields]
     if name not in names: raise ValueError(f"Expected a field among {names}. Received: {name!r}")
     i = names.index(name)
     rows = tf.nn.embedding_lookup(table.table.value, field_starts(table.fields)[0][i] + np.arange(table.fields[i].size)).numpy()
-    return rows[:, 0], rows[:, 1:]
+    weights, vectors = np.split(rows, [int(table.linear)], axis=1)
+    return weights.sum(axis=1), vectors

@@ -24,7 +24,7 @@ def epoch_order(
     "All positions from 0 to `examples - 1` in the order of an epoch, int32 (examples,)."
     return tf.random.experimental.stateless_shuffle(tf.range(examples), seed=[seed, epoch])
 
-# %% ../../nbs/training/20_epochs.ipynb #d2782505
+# %% ../../nbs/training/20_epochs.ipynb #cd89397b
 def groups_of(
     parts,          # (inputs, target) or (inputs, target, weights): arrays of as many examples
     batch_size: int,
@@ -43,7 +43,9 @@ def groups_of(
         rows = order[g * group:(g + 1) * group]
         return order, (batch_size, tf.nest.map_structure(lambda part: tf.gather(part, rows), parts))
     numbers = tf.data.Dataset.counter().take_while(lambda i: i < epochs * groups)
-    return numbers.scan(tf.range(examples), gathered).prefetch(1)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return numbers.scan(tf.range(examples), gathered).prefetch(1).with_options(options)
 
 # %% ../../nbs/training/20_epochs.ipynb #f9d1db55
 def group_function(
