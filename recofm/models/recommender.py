@@ -9,7 +9,7 @@ __all__ = ['clauses', 'bound_arguments', 'named_errors', 'is_stream', 'check_str
            'row_does_not_see_its_neighbours', 'padding_changes_no_score', 'saves_and_loads_as_the_same_function',
            'tables', 'loss_falls', 'two_runs_agree_and_padding_moves_nothing', 'rows_not_named_stay', 'check_model']
 
-# %% ../../nbs/models/10_recommender.ipynb #5f8b87ed
+# %% ../../nbs/models/10_recommender.ipynb #e99d12a7
 import inspect
 import re
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ import tensorflow as tf
 from ..data.batches import Batches, examples_of, slice_inputs
 from ..data.fields import Field, as_fields, check_count
 from ..data.inputs import check_inputs, check_target, needs_values, slot_fields
-from ..training.epochs import can_group, fit_in_groups, forget_groups
+from ..training.epochs import batches_in_order, can_group, checked_weights, fit_in_groups, forget_groups
 from ..training.optimizers import SparseAdam
 
 # %% ../../nbs/models/10_recommender.ipynb #8460784c
@@ -188,11 +188,14 @@ def fit(self:Recommender,
 
 Recommender.fit = fit
 
-# %% ../../nbs/models/10_recommender.ipynb #dc8edd35
-def evaluate(self:Recommender, x, y=None, batch_size=None, **kwargs):
+# %% ../../nbs/models/10_recommender.ipynb #b7b8a50e
+def evaluate(self:Recommender, x, y=None, batch_size=None, sample_weight=None, **kwargs):
     "Keras' `evaluate` on checked inputs."
     x, y, batch_size = prepare(self.fields, x, y, batch_size, **expected_of(self))
-    with named_errors(): return keras.Model.evaluate(self, x, y, batch_size=batch_size if is_stream(x) else batch_size or 4096, **kwargs)
+    if not is_stream(x):
+        weights = () if sample_weight is None else (checked_weights(sample_weight, len(y)),)
+        x, y, sample_weight, batch_size = batches_in_order((x, y, *weights), batch_size or 4096), None, None, None
+    with named_errors(): return keras.Model.evaluate(self, x, y, batch_size=batch_size, sample_weight=sample_weight, **kwargs)
 
 def predict(self:Recommender,
     x,                # Ids, ids and values, `Batches`, or a data set
