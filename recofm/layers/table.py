@@ -28,7 +28,7 @@ def field_starts(
         first[f.name, 'starts'] = first[key]
     return np.array([first[f.name, 'starts'] for f in fields], dtype='int32'), rows
 
-# %% ../../nbs/layers/10_table.ipynb #a386c349
+# %% ../../nbs/layers/10_table.ipynb #8eb9f3a3
 def first_values(
     fields,           # List of `Field`s
     dim: int,         # Length of the vectors
@@ -37,11 +37,12 @@ def first_values(
 ):
     "The table before training, float32 (rows, linear + dim)."
     starts, rows = field_starts(fields)
-    known = np.ones((rows, 1), 'float32')
-    known[[s for s, f in zip(starts, fields) if f.unknown]] = 0
+    unknown = [[start] for start, f in zip(starts, fields) if f.unknown]
     normal = keras.initializers.RandomNormal(stddev=stddev)
-    make = lambda known: tf.concat([tf.zeros_like(known)] * linear + [normal((tf.shape(known)[0], dim)) * known], axis=1)
-    return tf.function(make, [tf.TensorSpec((None, 1))], autograph=False).get_concrete_function()(tf.constant(known))
+    def make():
+        T = tf.concat([tf.zeros((rows, 1))] * linear + [normal((rows, dim))], axis=1)
+        return tf.tensor_scatter_nd_update(T, unknown, tf.zeros((len(unknown), linear + dim))) if unknown else T
+    return tf.function(make, [], autograph=False).get_concrete_function()()
 
 # %% ../../nbs/layers/10_table.ipynb #31b2d30c
 def check_in_graph(
