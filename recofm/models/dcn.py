@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['crosses', 'Cross', 'CrossVector', 'CrossMatrix', 'CrossLowRank', 'CrossMixture', 'cross_layer', 'DCN']
 
-# %% ../../nbs/models/50_dcn.ipynb #90c46d49
+# %% ../../nbs/models/50_dcn.ipynb #6e803cad
 import keras
 from keras.saving import register_keras_serializable
 import tensorflow as tf
+from fastcore.basics import patch
 from ..data.fields import check_count, common_dim
 from ..layers.table import Table, field_sums
 from ..layers.tower import Tower
@@ -109,7 +110,7 @@ def cross_layer(
     options = dict(low_rank=dict(rank=rank), mixture=dict(rank=rank, experts=experts))
     return crosses[cross](reg=reg, **options.get(cross, {}))
 
-# %% ../../nbs/models/50_dcn.ipynb #60da2e38
+# %% ../../nbs/models/50_dcn.ipynb #3ad77cf7
 class DCN(Recommender):
     "Cross layers over the vectors of all fields, beside a tower or under it (Wang et al. 2017 and 2021)."
     def __init__(self,
@@ -137,9 +138,11 @@ class DCN(Recommender):
         self.out = keras.layers.Dense(1, use_bias=False)
         self.ready()
 
-    def logit(self, inputs, training=False):
-        e = field_sums(self.table(inputs, training=training)[1], self.fields)        # (batch, fields, dim)
-        x = x0 = tf.reshape(e, (-1, e.shape[1] * e.shape[2]))                        # (batch, d)
-        for layer in self.crosses: x = layer(x0, x)
-        h = self.tower(x0 if self.parallel else x, training=training)                # without hidden units it is x itself
-        return self.bias + self.out(tf.concat([x, h], axis=1) if self.parallel else h)
+# %% ../../nbs/models/50_dcn.ipynb #ecd76e7c
+@patch
+def logit(self:DCN, inputs, training=False):
+    e = field_sums(self.table(inputs, training=training)[1], self.fields)        # (batch, fields, dim)
+    x = x0 = tf.reshape(e, (-1, e.shape[1] * e.shape[2]))                        # (batch, d)
+    for layer in self.crosses: x = layer(x0, x)
+    h = self.tower(x0 if self.parallel else x, training=training)                # without hidden units it is x itself
+    return self.bias + self.out(tf.concat([x, h], axis=1) if self.parallel else h)
