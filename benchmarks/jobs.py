@@ -10,7 +10,7 @@ class Worker:
     "A process: a competitor, and what it is given."
     competitor: str             # see competitors/__init__.py
     measure: str = 'train'      # a function of worker.py
-    model: str = 'DeepFM'       # 'DeepFM' or 'FM'
+    model: str = 'DeepFM'       # 'DeepFM', 'FM' or 'FFM'
     sizes: tuple|None = None    # ids of each field; None: what the data has
     data: str = 'uniform'       # see data.examples_of
     dim: int = 16
@@ -57,6 +57,8 @@ jobs = {
     'fm-ml-1m': Job('FM, MovieLens 1M, batch 4,096', side_by_side(SHALLOW, model='FM', data='movielens', batch=4096, box=8), rounds=5, real=True),
     'fm-frappe': Job('FM, Frappe (10 fields), batch 4,096', side_by_side(SHALLOW, model='FM', data='frappe', batch=4096, epochs=5, box=8), rounds=5, real=True),
     'fm-1M': Job('FM, 1M rows a field, batch 4,096', side_by_side(SHALLOW, model='FM', sizes=(10**6,) * 2, batch=4096)),
+    'ffm-ml-1m': Job('FFM, MovieLens 1M, batch 4,096', side_by_side(('recofm', 'modern-fm'), model='FFM', data='movielens', batch=4096, box=8), rounds=5, real=True),
+    'ffm-frappe': Job('FFM, Frappe (10 fields), dim 4, batch 4,096', side_by_side(('recofm', 'modern-fm'), model='FFM', data='frappe', dim=4, batch=4096, epochs=2, box=8), rounds=3, real=True),
     'predict': Job('Scoring a million rows, DeepFM', side_by_side(('recofm', 'torch-dense', 'keras', 'deepctr-legacy'), measure='predict', sizes=ML_1M, examples=10**6),
                    'rows/s', 5),
     'latency': Job('One user against 1,000 candidates, DeepFM', [Worker(n, 'latency', sizes=ML_1M) for n in ('recofm', 'torch-dense', 'keras', 'deepctr-legacy')], 'ms', 5),
@@ -96,6 +98,8 @@ ratios = [
     Ratio('Memory over the table and its two slots, 10M rows a field', 'memory', 'recofm', must=1.2, aim=1.05, smaller=True),
     *over('fm-ml-1m', 'FM, MovieLens 1M', modern_fm=(.6, 1)),
     *over('fm-frappe', 'FM, Frappe', modern_fm=(.3, .8)),
+    *over('ffm-ml-1m', 'FFM, MovieLens 1M', modern_fm=()),
+    *over('ffm-frappe', 'FFM, Frappe', modern_fm=()),
     Ratio('Rows scored a second, ML-1M sized', 'predict', 'recofm', aim=5e6),
     Ratio('One user against 1,000 candidates, ms', 'latency', 'recofm', must=5, aim=1.5, smaller=True),
     Ratio('The notebook\'s job: test AUC', 'quality', 'notebook', must=.792),

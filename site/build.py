@@ -1,7 +1,8 @@
 """Render nbs/ into docs/. nbdev prepares the pages, smalldocs makes the site; neither Quarto nor a network is needed.
 
 A page runs nothing here: it shows the outputs that its notebook holds, and the exported code itself."""
-import ast, json, re, shutil
+import ast, inspect, json, os, re, shutil
+from importlib import import_module
 from pathlib import Path
 
 from execnb.nbio import mk_cell, read_nb, write_nb
@@ -11,6 +12,7 @@ from nbdev.frontmatter import FrontmatterProc
 from nbdev.process import NBProcessor
 from nbdev.processors import clean_magics, filter_stream_, hide_, hide_line, populate_language, rm_header_dash, strip_ansi, strip_hidden_metadata
 from nbdev.quarto import refresh_quarto_yml
+from nbdev.showdoc import DocmentTbl
 from smalldocs.site import build as smalldocs
 
 KATEX = Path(__file__).parent/'vendor/katex'
@@ -48,9 +50,33 @@ def heading(name, module, taken):
     return f'{link}### `{name}` {{#{anchor} .definition}}'
 
 
+def module_of(nb):
+    "The module that a page exports; `None` where it exports nothing."
+    return next((f"{get_config().lib_name}.{d['default_exp'][0]}" for c in nb.cells if 'default_exp' in (d := c.directives_)), None)
+
+
+def entry(name, module):
+    "What one definition takes: its signature, its line, and a table of its parameters."
+    thing = getattr(import_module(module), name, None)
+    if not callable(thing): return ''
+    plain = inspect.signature(thing)
+    plain = plain.replace(parameters=[p.replace(annotation=p.empty) for p in plain.parameters.values()], return_annotation=plain.empty)
+    table = re.sub(r'(?<=\w) \| (?=None)', r' \\| ', DocmentTbl(thing)._repr_markdown_().strip())
+    line = next(iter((inspect.getdoc(thing) or '').splitlines()), '')
+    return '\n\n'.join(filter(None, [f'[`{name}`](#{name.lower()})`{plain}`{{.signature}}', line, table]))
+
+
+def reference(nb):
+    "A cell that says what each of the page's definitions takes; `None` where there are none."
+    module = module_of(nb)
+    names = [name for cell in nb.cells if {'export', 'exports'} & set(cell.directives_) for name in definitions(cell) if '.' not in name]
+    entries = [text for name in names if (text := entry(name, module))]
+    if entries: return mk_cell('::: {.reference}\n## Reference\n\n' + '\n\n'.join(entries) + '\n:::', 'markdown')
+
+
 def show_exports(nb):
     "Set each exported definition off from the lessons around it, under a heading; drop what is hidden."
-    module = next((f"{get_config().lib_name}.{d['default_exp'][0]}" for c in nb.cells if 'default_exp' in (d := c.directives_)), None)
+    module = module_of(nb)
     taken = {o.lower() for c in nb.cells if c.cell_type == 'markdown' for o in re.findall(r'^#+ +`?([\w.]+)`?\s*$', c.source, re.M)}
     cells = []
     for cell in nb.cells:
@@ -111,6 +137,7 @@ def process(path):
     nb = NBProcessor(nb=nb, procs=FrontmatterProc, process=True).nb
     nb.cells[0].source = re.sub(r'^output-file: .+\n', '', nb.cells[0].source, flags=re.M)    # smalldocs keeps a page's own name
     for cell in nb.cells: cell.setdefault('directives_', {})
+    if (found := reference(nb)): nb.cells.insert(-1, found)
     show_exports(nb)
     procs = [populate_language, strip_ansi, hide_line, filter_stream_, rm_header_dash, clean_magics, hide_, link_names, strip_hidden_metadata]
     NBProcessor(nb=nb, procs=procs, rm_directives=False, process=True)
@@ -165,6 +192,7 @@ def settle(docs, host):
 
 
 def main():
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     config = get_config()
     refresh_quarto_yml()
     _build_modidx()

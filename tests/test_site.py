@@ -1,4 +1,5 @@
 "The rendered site stands by itself: every link arrives, nothing is fetched from elsewhere, and no markup is left raw."
+import ast
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -97,3 +98,14 @@ def test_every_notebook_is_a_page_with_a_title_and_a_description():
         assert re.match(r'# \S.*\n+> \S', first), path
         number = re.compile(r'^\d+[a-z]?_')
         assert (docs/path.relative_to(nbs)).with_name(number.sub('', path.stem) + '.html').is_file(), path
+
+
+def test_each_definition_has_its_signature_and_its_parameters():
+    modules = ast.literal_eval((root/'recofm/_modidx.py').read_text().partition('d = ')[2])['syms']
+    for module, names in modules.items():
+        for name, (link, _) in names.items():
+            name = name.removeprefix(f'{module}.')
+            if '.' in name or name.startswith('_') or not link: continue
+            page = (docs/link.partition('#')[0]).read_text()
+            assert re.search(rf'<a href="#{name.lower()}(-definition)?"><code>{name}</code></a><code class="signature">', page), f'{module}.{name}'
+    assert 'Length of the vectors, at least 1; None: the fields' in (docs/'models/fm.html').read_text().partition('Reference')[2]

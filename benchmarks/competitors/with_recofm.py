@@ -1,6 +1,7 @@
 "recofm as the README shows it: `compile()` with its AUC, its checks and its L2, then `fit` on arrays."
 from recofm.data.fields import Field
 from recofm.models.deepfm import DeepFM
+from recofm.models.ffm import FFM
 from recofm.models.fm import FM
 
 
@@ -20,6 +21,6 @@ class Recofm:
 
 def make(name, model, sizes, dim, batch_size):
     fields = [Field(f'field_{i}', size, dim) for i, size in enumerate(sizes)]
-    made = FM(fields) if model == 'FM' else DeepFM(fields, hidden_units=(16, 16), dnn_dropout=.5, bn_use=True)
+    made = DeepFM(fields, hidden_units=(16, 16), dnn_dropout=.5, bn_use=True) if model == 'DeepFM' else dict(FM=FM, FFM=FFM)[model](fields)
     made.compile()
     return Recofm(made, batch_size)
