@@ -19,7 +19,7 @@ class NFM(Recommender):
     "Neural factorization machine: first order, and a tower on the pooled pairs of features (He and Chua 2017)."
     def __init__(self,
         feature_columns,                # List of `Field`s of one dim, or dictionaries with feat, feat_num and embed_dim
-        hidden_units,                   # Units of each layer of the tower; empty: none
+        hidden_units=(64,),             # Units of each layer of the tower; empty: none
         dnn_dropout: float=0.,          # Share dropped in training after the pooling and after each layer, in [0, 1)
         activation='relu',              # Of each layer of the tower
         bn_use: bool=True,              # Whether to normalise the pooled pairs over the batch
