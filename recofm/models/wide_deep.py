@@ -5,19 +5,19 @@
 # %% auto #0
 __all__ = ['as_crosses', 'weights_of_cross', 'combination', 'slots_of_cross', 'Crosses', 'WideDeep', 'wide_deep_optimizer']
 
-# %% ../../nbs/models/40_wide_deep.ipynb #a68c633b
+# %% ../../nbs/models/40_wide_deep.ipynb #3f6d636f
 import math
+from dataclasses import asdict
 from itertools import product
 import keras
 from keras.saving import register_keras_serializable
 import numpy as np
 import tensorflow as tf
-from dataclasses import asdict
 from ..data.fields import as_fields, check_count, common_dim
 from ..data.inputs import slot_fields
-from ..layers.table import Table, check_in_graph, field_sums
+from ..layers.table import Table, field_sums
 from ..layers.tower import Tower
-from .linear import WeightTable, hashed, most_pairs
+from .linear import WeightTable, hashed, ids_and_values, most_pairs
 from .recommender import Recommender
 from ..training.optimizers import SparseAdagrad, SparseFtrl
 
@@ -97,7 +97,7 @@ class Crosses(WeightTable):
 
     def get_config(self): return {name: a for name, a in super().get_config().items() if name != 'rows'} | self.arguments
 
-# %% ../../nbs/models/40_wide_deep.ipynb #feabbdec
+# %% ../../nbs/models/40_wide_deep.ipynb #8e74d4c6
 class WideDeep(Recommender):
     "A linear model of features and crosses, plus a tower on the fields' vectors (Cheng et al. 2016, equations 1 to 3)."
     def __init__(self,
@@ -123,15 +123,15 @@ class WideDeep(Recommender):
 
     def logit(self, inputs, training=False): return self.bias + self.remember(inputs, training) + self.deep(inputs, training)
 
-    def remember(self, inputs, training=False):
-        score = tf.reduce_sum(self.wide(inputs, training=training)[0], axis=1)
-        if self.crosses is None: return score
-        ids, x = (inputs['ids'], inputs['values']) if isinstance(inputs, dict) else (inputs, tf.ones_like(inputs, tf.float32))
-        return score + self.crosses(check_in_graph(ids, self.fields), x, training=training)
-
     def deep(self, inputs, training=False):
         e = field_sums(self.table(inputs, training=training)[1], self.fields)      # (batch, fields, dim)
         return self.out(self.tower(tf.reshape(e, (-1, e.shape[1] * e.shape[2])), training=training))
+
+    def remember(self, inputs, training=False):
+        score = tf.reduce_sum(self.wide(inputs, training=training)[0], axis=1)
+        if self.crosses is None: return score
+        ids, x = ids_and_values(inputs, self.fields)
+        return score + self.crosses(ids, x, training=training)
 
 # %% ../../nbs/models/40_wide_deep.ipynb #a4a2318f
 def wide_deep_optimizer(
