@@ -74,8 +74,8 @@ class xDeepFM(Recommender):
     "A linear part, CIN and a tower on one table (Lian et al. 2018)."
     def __init__(self,
         feature_columns,             # List of `Field`s of one dim, or dictionaries with feat, feat_num and embed_dim
-        hidden_units,                # Units of each layer of the tower; empty: no tower
-        cin_size,                    # Maps of each layer of CIN; empty: no CIN
+        hidden_units=(200, 200),     # Units of each layer of the tower; empty: no tower
+        cin_size=(64, 64),           # Maps of each layer of CIN; empty: no CIN
         dnn_dropout: float=0,        # Share dropped after each layer of the tower in training, in [0, 1)
         dnn_activation='relu',       # Of each layer of the tower
         embed_reg: float=1e-6,       # L2 on the vectors of the rows that a batch touches
