@@ -97,7 +97,7 @@ class Crosses(WeightTable):
 
     def get_config(self): return {name: a for name, a in super().get_config().items() if name != 'rows'} | self.arguments
 
-# %% ../../nbs/models/40_wide_deep.ipynb #8e74d4c6
+# %% ../../nbs/models/40_wide_deep.ipynb #0c4ae07b
 class WideDeep(Recommender):
     "A linear model of features and crosses, plus a tower on the fields' vectors (Cheng et al. 2016, equations 1 to 3)."
     def __init__(self,
@@ -129,9 +129,7 @@ class WideDeep(Recommender):
 
     def remember(self, inputs, training=False):
         score = tf.reduce_sum(self.wide(inputs, training=training)[0], axis=1)
-        if self.crosses is None: return score
-        ids, x = ids_and_values(inputs, self.fields)
-        return score + self.crosses(ids, x, training=training)
+        return score if self.crosses is None else score + self.crosses(*ids_and_values(inputs, self.fields), training=training)
 
 # %% ../../nbs/models/40_wide_deep.ipynb #a4a2318f
 def wide_deep_optimizer(
