@@ -3,7 +3,7 @@ PY ?= python3
 BIN := .venv/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: install run test pages docs bench clean
+.PHONY: install run test pages tutorials docs bench clean
 
 install: .venv/installed
 
@@ -22,12 +22,17 @@ test: install
 	$(BIN)/python -m pytest --cov=recofm --cov-report=term-missing:skip-covered
 
 # For contributors: export the package, run the pages in place, keep their outputs but not what TensorFlow logs. One page: PAGES=nbs/models/20_fm.ipynb; none: PAGES=
-PAGES ?= $(sort $(shell find nbs -name '*.ipynb' -not -path '*/.*'))
+PAGES ?= $(sort $(shell find nbs -name '*.ipynb' -not -path '*/.*' -not -path 'nbs/tutorials/*'))
 pages: install
 	$(BIN)/nbdev_export
 	$(if $(strip $(PAGES)),$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level=WARN \
 	  --ExecutePreprocessor.extra_arguments=--IPKernelApp.capture_fd_output=False $(PAGES))
 	$(BIN)/nbdev_clean
+
+# The tutorials in full, with MovieLens 1M (set RECOFM_DATA to the folder that holds ml-1m.zip). One: TUTORIALS=nbs/tutorials/10_ratings.ipynb
+TUTORIALS ?= $(sort $(wildcard nbs/tutorials/*.ipynb))
+tutorials: install
+	RECOFM_FULL=1 $(MAKE) pages PAGES='$(TUTORIALS)'
 
 docs: install
 	$(BIN)/python site/build.py
