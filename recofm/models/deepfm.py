@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['DeepFM']
 
-# %% ../../nbs/models/45_deepfm.ipynb #35417cb9
+# %% ../../nbs/models/45_deepfm.ipynb #4118026d
 import keras
 import tensorflow as tf
+from fastcore.basics import patch
 from ..data.fields import common_dim
 from ..layers.interaction import pairs
 from ..layers.table import Table, field_sums
@@ -42,3 +43,15 @@ class DeepFM(Recommender):
         e = field_sums(v, self.fields)                         # (batch, fields, dim)
         h = tf.reshape(e, (-1, e.shape[1] * e.shape[2]))       # one block after the other
         return self.out(self.tower(h, training=training))
+
+# %% ../../nbs/models/45_deepfm.ipynb #18dd7bd9
+@patch
+def parts(self:DeepFM) -> dict[str, keras.Model]:
+    "First order, pairs and deep as models that share this one's weights. With the bias they add up to its score."
+    inputs = self.symbolic_inputs()
+    w, v = self.table(inputs)
+    e = keras.layers.Lambda(field_sums, arguments=dict(fields=self.fields), name='fields')(v)
+    scores = dict(first_order=keras.ops.sum(w, axis=1),
+                  pairs=keras.layers.Lambda(pairs, name='pairs')(v),
+                  deep=self.out(self.tower(keras.layers.Flatten()(e))))
+    return {name: keras.Model(inputs, score, name=name) for name, score in scores.items()}
