@@ -16,6 +16,13 @@ from nbdev.showdoc import DocmentTbl
 from smalldocs.site import build as smalldocs
 
 KATEX = Path(__file__).parent/'vendor/katex'
+LOAD_INDEX = """index = await new Promise((done, fail) => {
+        const script = document.createElement("script");
+        script.src = offset + "search.js";
+        script.onload = () => done(window.searchIndex);
+        script.onerror = fail;
+        document.head.append(script);
+      });"""                                                # a script, since a page opened as a file may not fetch
 NUMBER = re.compile(r'(?<![\w-])\d+[a-z]?_(\w+\.ipynb)')
 
 
@@ -144,12 +151,17 @@ def process(path):
     return nb
 
 
+def sources(pages):
+    "The files of the pages' folder, and where each is in it."
+    for path in sorted(pages.rglob('*')):
+        where = path.relative_to(pages)
+        if path.is_file() and not any(o[0] in '._' for o in where.parts[:-1]) and where.name[0] != '.': yield path, where
+
+
 def prepare(pages, folder):
     "Copy the pages' folder, its notebooks processed and without their numbers."
     shutil.rmtree(folder, ignore_errors=True)
-    for path in sorted(pages.rglob('*')):
-        where = path.relative_to(pages)
-        if not path.is_file() or any(o[0] in '._' for o in where.parts[:-1]) or where.name[0] == '.': continue
+    for path, where in sources(pages):
         to = folder/unnumbered(where.as_posix())
         to.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == '.ipynb': write_nb(process(path), to)
@@ -175,6 +187,13 @@ def hanging(block):
     return start + '\n'.join(lines) + end
 
 
+def slim_icons(docs):
+    "Keep of two thousand icons' rules those that the site shows."
+    path = docs/'site_libs/bootstrap-icons/bootstrap-icons.min.css'
+    shown = {o for p in [*docs.rglob('*.html'), docs/'site_libs/smalldocs.js'] for o in re.findall(r'\bbi-[\w-]+', p.read_text())}
+    path.write_text(re.sub(r'\.(bi-[\w-]+)::before\{[^}]*\}', lambda o: o[0] if o[1] in shown else '', path.read_text()))
+
+
 def settle(docs, host):
     "Let the site stand by itself: maths from beside it, no fonts from elsewhere, links relative, search from a file too, no times of building."
     shutil.copytree(KATEX, docs/'site_libs/katex')
@@ -185,10 +204,21 @@ def settle(docs, host):
         page.write_text(text.replace(f'href="{host}', f'href="{up}'))
     for theme in (docs/'site_libs/themes').glob('*.css'):
         theme.write_text(re.sub(r'@import url\(https:[^)]*\);?', '', theme.read_text()))
-    replace(docs/'site_libs/smalldocs.js', 'const r = await fetch(offset + "search.json");\n      index = await r.json();',
-            f"index = {(docs/'search.json').read_text()};")
+    slim_icons(docs)
+    replace(docs/'site_libs/smalldocs.js', 'const r = await fetch(offset + "search.json");\n      index = await r.json();', LOAD_INDEX)
+    entries = map(json.dumps, json.loads((docs/'search.json').read_text()))
+    (docs/'search.js').write_text('searchIndex = [\n' + ',\n'.join(entries) + '\n];\n')
     (docs/'search.json').unlink()
     (docs/'sitemap.xml').unlink()
+
+
+def offer_notebooks(pages, docs):
+    "Put each notebook beside its page, under its own name so that links among notebooks arrive, and a link to it below the title."
+    for path, where in sources(pages):
+        if path.suffix != '.ipynb': continue
+        shutil.copyfile(path, docs/where)
+        link = f'<a class="notebook-link" href="{where.name}" download>Open as notebook</a>'
+        replace((docs/unnumbered(where.as_posix())).with_suffix('.html'), *(f'<div class="quarto-title-meta">{o}</div>' for o in ('', link)))
 
 
 def main():
@@ -202,6 +232,7 @@ def main():
     shutil.rmtree(docs, ignore_errors=True)
     shutil.copytree(site.out, docs)
     settle(docs, config.doc_host + config.doc_baseurl)
+    offer_notebooks(config.nbs_path, docs)
     print('\n'.join([f'docs/ holds {len(site.pages)} pages', *site.warnings]))
 
 

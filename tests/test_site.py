@@ -87,17 +87,31 @@ def test_sidebar_lists_every_notebook():
             if isinstance(o, str): yield o
             else: yield from [*([o['href']] if 'href' in o else []), *listed(o.get('contents', []))]
     sidebar = yaml.safe_load((nbs/'sidebar.yml').read_text())['website']['sidebar']['contents']
-    notebooks = [p.relative_to(nbs).as_posix() for p in nbs.rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts]
-    assert sorted(listed(sidebar)) == sorted(notebooks)
+    assert sorted(listed(sidebar)) == sorted(p.relative_to(nbs).as_posix() for p in notebooks)
 
 
-def test_every_notebook_is_a_page_with_a_title_and_a_description():
-    for path in nbs.rglob('*.ipynb'):
-        if '.ipynb_checkpoints' in path.parts: continue
-        first = next(c.source for c in read_nb(path).cells if c.cell_type == 'markdown')
-        assert re.match(r'# \S.*\n+> \S', first), path
-        number = re.compile(r'^\d+[a-z]?_')
-        assert (docs/path.relative_to(nbs)).with_name(number.sub('', path.stem) + '.html').is_file(), path
+notebooks = [p for p in sorted(nbs.rglob('*.ipynb')) if '.ipynb_checkpoints' not in p.parts]
+each_notebook = pytest.mark.parametrize('path', notebooks, ids=[p.relative_to(nbs).as_posix() for p in notebooks])
+
+
+def page_of(notebook): return (docs/notebook.relative_to(nbs)).with_name(re.sub(r'^\d+[a-z]?_', '', notebook.stem) + '.html')
+
+
+@each_notebook
+def test_every_notebook_is_a_page_with_a_title_and_a_description(path):
+    first = next(c.source for c in read_nb(path).cells if c.cell_type == 'markdown')
+    assert re.match(r'# \S.*\n+> \S', first) and page_of(path).is_file()
+
+
+@each_notebook
+def test_every_page_offers_its_notebook_as_it_is(path):
+    "A file beside the page, so that it is there on any host and in a checkout; small, since it is there twice."
+    assert f'<a class="notebook-link" href="{path.name}" download>' in page_of(path).read_text(encoding='utf-8')
+    assert page_of(path).with_name(path.name).read_bytes() == path.read_bytes() and path.stat().st_size < 300_000
+
+
+def test_no_other_notebook_is_offered():
+    assert sorted(p.relative_to(docs) for p in docs.rglob('*.ipynb')) == sorted(p.relative_to(nbs) for p in notebooks)
 
 
 def test_each_definition_has_its_signature_and_its_parameters():
