@@ -4,17 +4,17 @@
 
 # %% auto #0
 __all__ = ['Field', 'as_fields', 'Vocabulary', 'Categorical', 'Numeric', 'Bucketized', 'MultiValued', 'Schema', 'check_inputs',
-           'Batches', 'Negatives', 'split', 'load', 'planted']
+           'Batches', 'Negatives', 'MatrixSchema', 'read_libffm', 'split', 'load', 'planted']
 
 # %% ../../nbs/data/index.ipynb #af455d1e
 from importlib import import_module
 
-# %% ../../nbs/data/index.ipynb #15532eae
+# %% ../../nbs/data/index.ipynb #e615b234
 _pages = dict(Field='fields', as_fields='fields', Vocabulary='vocabulary', Categorical='columns', Numeric='columns', Bucketized='columns',
-              MultiValued='columns', Schema='schema', check_inputs='inputs', Batches='batches', Negatives='negatives', split='splits', load='movielens',
+              MultiValued='columns', Schema='schema', check_inputs='inputs', Batches='batches', Negatives='negatives', MatrixSchema='matrices', read_libffm='matrices', split='splits', load='movielens',
               planted='synthetic')
 _all_ = ['Field', 'as_fields', 'Vocabulary', 'Categorical', 'Numeric', 'Bucketized', 'MultiValued', 'Schema', 'check_inputs', 'Batches',
-         'Negatives', 'split', 'load', 'planted']
+         'Negatives', 'MatrixSchema', 'read_libffm', 'split', 'load', 'planted']
 
 def __getattr__(name):
     if name not in _pages: raise AttributeError(f"recofm.data has no {name!r}. Expected one of {sorted(_pages)}")
