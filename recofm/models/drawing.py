@@ -38,8 +38,9 @@ def draw(
 ):
     "The boxes and arrows as a matplotlib figure."
     at = place(rows)
+    ends = [(at[start], at[end]) for start, end in arrows]
     figure, axes = plt.subplots(figsize=(width, .95 * len(rows)), facecolor=paper)
     for name, (x, y) in at.items(): box(axes, x, y, name)
-    for start, end in arrows: arrow(axes, at[start], at[end])
+    for start, end in ends: arrow(axes, start, end)
     axes.set(xlim=(0, 1), ylim=(-.5, len(rows) - .5)); axes.axis('off'); plt.close(figure)
     return figure
