@@ -249,11 +249,11 @@ class Case:
     @cached_property
     def again(self): return self.train(other_padding(self.x), self.y)
 
-# %% ../../nbs/models/10_recommender.ipynb #aae84e17
+# %% ../../nbs/models/10_recommender.ipynb #c41b0918
 def outputs(model, x): return model(x).numpy()
 
 def gives_one_number_per_row(case):
-    model, _ = case.trained
+    model = case.make()
     p = outputs(model, case.x)
     assert p.shape == (len(case.y), 1) and np.isfinite(p).all(), f'Expected {(len(case.y), 1)} finite numbers. Received {p.shape}'
     if model.output_activation is keras.activations.sigmoid: assert ((p > 0) & (p < 1)).all(), 'Expected probabilities inside (0, 1)'
