@@ -66,7 +66,7 @@ def buckets(
         found[name] = int(count)
     return found
 
-# %% ../nbs/cli.ipynb #8afac3ba
+# %% ../nbs/cli.ipynb #7ef4bb66
 def columns_of(args) -> dict:
     "The arguments of `Schema.fit` that the options give, beside those of a known data set."
     rare = {} if args.min_count is None else dict(min_count=args.min_count)
@@ -74,7 +74,7 @@ def columns_of(args) -> dict:
     if not is_file(args.data) and not (args.user or args.item):
         if given: raise ValueError(f"Expected --user and --item too, since {args.data} has columns of its own. Received {', '.join(given)}")
         return known[args.data] | dict(dim=args.dim) | rare
-    lists = {n: getattr(args, n).split(',') for n in ('user', 'item', 'context', 'numeric', 'multi', 'text') if getattr(args, n)}
+    lists = {n: ','.join(getattr(args, n)).split(',') for n in ('user', 'item', 'context', 'numeric', 'multi', 'text') if getattr(args, n)}
     if not lists.get('user') or not lists.get('item'): raise ValueError("Expected --user and --item, the columns that describe each, keys first, separated by commas")
     return dict(target=args.target or 'liked', bucket=buckets(args.bucket), dim=args.dim, **lists, **rare)
 
@@ -104,7 +104,7 @@ def quiet():
     try: yield
     finally: os.dup2(kept, 2); os.close(kept); os.close(nowhere)
 
-# %% ../nbs/cli.ipynb #149d1bd8
+# %% ../nbs/cli.ipynb #d1ce0531
 def train(args):
     "Train a model on a table and leave it with its report in a folder."
     with quiet(): from recofm.serving.run import Settings, check_settings, run
@@ -120,9 +120,9 @@ def recommend(args):
         from recofm.serving.artifact import Artifact
         from recofm.serving.recommend import recommend as best
     table = best(Artifact.load(args.folder), args.user, k=args.k)
-    print(table.to_string(index=False, float_format='{:.4f}'.format))
+    print(table.to_string(index=False, float_format='{:.4f}'.format) if len(table) else f'No item is left that user {args.user} has not rated.')
 
-# %% ../nbs/cli.ipynb #7dfcd212
+# %% ../nbs/cli.ipynb #cc27abc8
 def add_data_options(p):
     "Which table, and which column is what."
     p.add_argument('--data', required=True, help='ml-100k, ml-1m, or a CSV or Parquet file')
@@ -130,8 +130,8 @@ def add_data_options(p):
     p.add_argument('--target', help='column of zeros and ones to predict (liked)')
     for name, what in dict(user='describe the user, key first', item='describe the item, key first', context='describe the moment', numeric='are numbers',
                            multi='hold several values, as in Comedy|Drama', text='hold text').items():
-        p.add_argument(f'--{name}', metavar='A,B', help=f'columns that {what}')
-    p.add_argument('--bucket', nargs='+', metavar='A=N', help='columns of numbers to cut into N buckets')
+        p.add_argument(f'--{name}', nargs='+', action='extend', metavar='A,B', help=f'columns that {what}')
+    p.add_argument('--bucket', nargs='+', action='extend', metavar='A=N', help='columns of numbers to cut into N buckets')
     p.add_argument('--label', help='column that names an item to people')
     p.add_argument('--min-count', type=int, metavar='N', help='values rarer than N share the unknown row')
 
@@ -142,7 +142,7 @@ def add_learning_options(p):
     for name, kind, default, what in (('dim', int, 16, 'length of the vectors'), ('learning-rate', float, .008, 'of SparseAdam, at first'), ('batch-size', int, 512, 'examples a step'),
                                       ('epochs', int, 60, 'at most'), ('patience', int, 5, 'epochs without a better validation AUC'), ('seed', int, 42, 'of everything random')):
         p.add_argument(f'--{name}', type=kind, default=default, metavar='N', help=f'{what} ({default})')
-    p.add_argument('--set', nargs='+', metavar='NAME=VALUE', help="arguments of the model, such as 'hidden_units=[64,32]' dnn_dropout=.3")
+    p.add_argument('--set', nargs='+', action='extend', metavar='NAME=VALUE', help="arguments of the model, such as 'hidden_units=[64,32]' dnn_dropout=.3")
 
 # %% ../nbs/cli.ipynb #72858762
 def versions() -> str:
