@@ -107,7 +107,7 @@ def test_every_notebook_is_a_page_with_a_title_and_a_description(path):
 def test_every_page_offers_its_notebook_as_it_is(path):
     "A file beside the page, so that it is there on any host and in a checkout; small, since it is there twice."
     assert f'<a class="notebook-link" href="{path.name}" download>' in page_of(path).read_text(encoding='utf-8')
-    assert page_of(path).with_name(path.name).read_bytes() == path.read_bytes() and path.stat().st_size < 400_000
+    assert page_of(path).with_name(path.name).read_bytes() == path.read_bytes() and path.stat().st_size < 300_000
 
 
 def test_no_other_notebook_is_offered():
