@@ -40,7 +40,7 @@ class Tower(keras.layers.Layer):
 
     def one(self, units):
         yield keras.layers.Dense(units)
-        if self.bn_use: yield keras.layers.BatchNormalization()
+        if self.bn_use: yield keras.layers.BatchNormalization(momentum=.9)
         yield keras.layers.Activation(self.activation)
         if self.dropout: yield keras.layers.Dropout(self.dropout)
 

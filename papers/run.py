@@ -1,0 +1,147 @@
+"""Train every model on every table with each of its settings, choose by the validation part, and write results.jsonl and the recipes.
+
+python papers/run.py [TASK ...] [--model M ...]   what results.jsonl lacks; a run that was stopped goes on where it was
+python papers/run.py --recipes                    only write the recipes from results.jsonl"""
+import json, os, sys
+from argparse import ArgumentParser
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from datetime import date
+from multiprocessing import get_context
+from pathlib import Path
+from time import perf_counter
+
+here = Path(__file__).parent
+kept, recipes = here/'results.jsonl', here.parent/'recipes'
+
+
+def one_thread():
+    "A worker has a core to itself, and says nothing."
+    os.environ |= dict(TF_CPP_MIN_LOG_LEVEL='3')
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    import tensorflow as tf
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def measured(task, target, prediction):
+    "What is written down of a part."
+    import numpy as np
+    from recofm.evaluation.metrics import auc, logloss, rmse
+    if task.metric == 'rmse': return dict(rmse=task.scale * rmse(target, np.clip(prediction, target.min(), target.max())))
+    return dict(auc=auc(target, prediction), logloss=logloss(target, prediction))
+
+
+def trial(name, model, options, seed):
+    "Train once; returns a line of results.jsonl."
+    from importlib.metadata import version
+    from recofm.serving.run import Settings, fitted
+    from searches import classes
+    from tasks import tasks
+    task, options = tasks[name], dict(options)
+    columns = task.columns | dict(dim=options.pop('dim'))
+    settings = Settings(classes.get(model, model), columns, options.pop('arguments'), **options, seed=seed, task=task.task)
+    parts = task.parts(seed)
+    trained, schema, history, seconds = fitted(parts, settings, verbose=False)
+    found = {}
+    for part in ('valid', 'test'):
+        if part not in parts: continue
+        batches, target = schema.batches(parts[part]), schema.target(parts[part])
+        trained.predict(batches, verbose=0)
+        start = perf_counter()
+        prediction = trained.predict(batches, verbose=0).ravel()
+        found[part] = {k: round(float(v), 6) for k, v in measured(task, target, prediction).items()} | dict(rows_per_second=round(len(target) / (perf_counter() - start)))
+    return dict(task=name, model=model, parameters=trained.count_params(), **found, seed=seed, epochs=len(history), seconds=round(seconds, 1), date=str(date.today()),
+                versions={p: version(p) for p in ('recofm', 'tensorflow', 'keras', 'numpy')})
+
+
+def results():
+    "The lines so far."
+    return [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+
+
+def better(task, lines):
+    "The line with the best validation metric."
+    value = lambda line: line['valid'][task.metric] * (1 if task.metric == 'rmse' else -1)
+    return min(lines, key=value)
+
+
+def missing(names, models):
+    "Trials that results.jsonl lacks: first each setting with the first seed, then the best setting with the others."
+    from searches import searches
+    from tasks import tasks
+    lines, todo = results(), []
+    known = {(l['task'], l['model'], json.dumps(l['options'], sort_keys=True), l['seed']) for l in lines}
+    lacks = lambda name, model, options, seed: (name, model, json.dumps(options, sort_keys=True), seed) not in known
+    for name in names:
+        for model, settings in searches[name].items():
+            if models and model not in models: continue
+            first = tasks[name].seeds[0]
+            new = [(name, model, s, first) for s in settings if lacks(name, model, s, first)]
+            if not new:
+                best = better(tasks[name], [l for l in lines if l['task'] == name and l['model'] == model and l['seed'] == first and l['options'] in settings])['options']
+                new = [(name, model, best, seed) for seed in tasks[name].seeds[1:] if lacks(name, model, best, seed)]
+            todo += new
+    return todo
+
+
+def learn(names, models, jobs):
+    "Run what is missing, a few at a time, and keep each result as it comes."
+    with ProcessPoolExecutor(jobs, get_context('spawn'), one_thread, max_tasks_per_child=12) as pool:
+        while todo := missing(names, models):
+            running = {pool.submit(trial, *one): one for one in todo}
+            for done in as_completed(running):
+                name, model, options, seed = running[done]
+                line = done.result() | dict(options=options, command=f'python papers/run.py {name} --model {model}')
+                with open(kept, 'a') as file: print(json.dumps(line), file=file)
+                print(f"{name:15} {model:9} seed {seed}  " + '  '.join(f'{part} {metric} {value:.5f}' for part in ('valid', 'test') if part in line
+                      for metric, value in line[part].items() if metric != 'rows_per_second') + f"  {line['epochs']} epochs {line['seconds']:.0f} s  {short(options)}", flush=True)
+
+
+def short(options):
+    "Settings on one line."
+    return ' '.join(f'{k}={v}' for k, v in (options | options['arguments']).items() if k != 'arguments')
+
+
+def file_of(name, model): return recipes/name/f"{model.lower().replace('+', '-plus')}.toml"
+
+
+def recipe(task, line):
+    "The text of a recipe file."
+    from searches import classes
+    value = line[task.quoted][task.metric]
+    options = {k: v for k, v in line['options'].items() if k != 'arguments'} | dict(seed=line['seed'])
+    columns = {k: [f'{c}={n}' for c, n in v.items()] if k == 'bucket' else v for k, v in task.columns.items()}
+    head = [f"# {line['model']} on {task.title}: {task.metric.upper()} {value:.4f} on the {dict(valid='validation', test='test')[task.quoted]} part with seed {line['seed']}",
+            f"# recofm train --config {file_of(line['task'], line['model']).relative_to(recipes.parent)} --data {task.data} --out runs/{file_of(line['task'], line['model']).stem}"]
+    body = dict(model=classes.get(line['model'], line['model']), task=task.task, **columns, **options)
+    toml = lambda d: [f'{k} = {json.dumps(v)}' for k, v in d.items()]
+    return '\n'.join(head + toml(body) + ['', '[set]'] + toml(line['options']['arguments'])) + '\n'
+
+
+def write_recipes():
+    "For each model and task, the settings that were best on the validation part."
+    from searches import searches
+    from tasks import tasks
+    for name, models in searches.items():
+        for model, settings in models.items():
+            lines = [l for l in results() if l['task'] == name and l['model'] == model and l['seed'] == tasks[name].seeds[0] and l['options'] in settings]
+            if not lines: continue
+            file = file_of(name, model)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(recipe(tasks[name], better(tasks[name], lines)))
+
+
+def main():
+    from tasks import tasks
+    arguments = ArgumentParser(description='Reproduce the published tables.')
+    arguments.add_argument('tasks', nargs='*', metavar='TASK', help=', '.join(tasks))
+    arguments.add_argument('--model', nargs='+', default=[], help='only these models')
+    arguments.add_argument('--jobs', type=int, default=os.cpu_count(), help='how many trainings at a time, each on one core (all cores)')
+    arguments.add_argument('--recipes', action='store_true', help='only write the recipes')
+    a = arguments.parse_args()
+    if wrong := set(a.tasks) - set(tasks): arguments.error(f'expected tasks among {list(tasks)}. Received: {sorted(wrong)}')
+    if not a.recipes: learn(a.tasks or list(tasks), a.model, a.jobs)
+    write_recipes()
+
+
+if __name__ == '__main__': main()
