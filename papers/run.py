@@ -67,12 +67,19 @@ def better(task, lines):
     return min(lines, key=value)
 
 
+def chosen(name, model):
+    "Of the settings tried, the line that was best on the validation part with the first seed; None, where nothing has been run."
+    from searches import searches
+    from tasks import tasks
+    lines = [l for l in results() if (l['task'], l['model'], l['seed']) == (name, model, tasks[name].seeds[0]) and l['options'] in searches[name][model]]
+    return better(tasks[name], lines) if lines else None
+
+
 def missing(names, models):
     "Trials that results.jsonl lacks: first each setting with the first seed, then the best setting with the others."
     from searches import searches
     from tasks import tasks
-    lines, todo = results(), []
-    known = {(l['task'], l['model'], json.dumps(l['options'], sort_keys=True), l['seed']) for l in lines}
+    todo, known = [], {(l['task'], l['model'], json.dumps(l['options'], sort_keys=True), l['seed']) for l in results()}
     lacks = lambda name, model, options, seed: (name, model, json.dumps(options, sort_keys=True), seed) not in known
     for name in names:
         for model, settings in searches[name].items():
@@ -80,23 +87,42 @@ def missing(names, models):
             first = tasks[name].seeds[0]
             new = [(name, model, s, first) for s in settings if lacks(name, model, s, first)]
             if not new:
-                best = better(tasks[name], [l for l in lines if l['task'] == name and l['model'] == model and l['seed'] == first and l['options'] in settings])['options']
+                best = chosen(name, model)['options']
                 new = [(name, model, best, seed) for seed in tasks[name].seeds[1:] if lacks(name, model, best, seed)]
             todo += new
     return todo
 
 
+def to_run(names, models):
+    "The tables that lack something and whose data can be had; of the others it is said why."
+    from tasks import tasks
+    for name in names:
+        if not missing([name], models): continue
+        try: tasks[name].parts(tasks[name].seeds[0])
+        except OSError as error: print(f'{name}: skipped. {error}', flush=True)
+        else: yield name
+
+
+def keep(line):
+    "Add a line to results.jsonl in one piece, so that a run that is killed leaves whole lines."
+    with open(kept, 'ab', buffering=0) as file: file.write((json.dumps(line) + '\n').encode())
+    value = '  '.join(f'{part} {metric} {value:.5f}' for part in ('valid', 'test') if part in line for metric, value in line[part].items() if metric != 'rows_per_second')
+    print(f"{line['task']:15} {line['model']:9} seed {line['seed']}  {value}  {line['epochs']} epochs {line['seconds']:.0f} s  {short(line['options'])}", flush=True)
+
+
 def learn(names, models, jobs):
-    "Run what is missing, a few at a time, and keep each result as it comes."
+    "Run what is missing, a few at a time, and keep each result as it comes. When one fails, those that wait are called off."
+    names = list(to_run(names, models))
     with ProcessPoolExecutor(jobs, get_context('spawn'), one_thread, max_tasks_per_child=12) as pool:
-        while todo := missing(names, models):
-            running = {pool.submit(trial, *one): one for one in todo}
-            for done in as_completed(running):
-                name, model, options, seed = running[done]
-                line = done.result() | dict(options=options, command=f'python papers/run.py {name} --model {model}')
-                with open(kept, 'a') as file: print(json.dumps(line), file=file)
-                print(f"{name:15} {model:9} seed {seed}  " + '  '.join(f'{part} {metric} {value:.5f}' for part in ('valid', 'test') if part in line
-                      for metric, value in line[part].items() if metric != 'rows_per_second') + f"  {line['epochs']} epochs {line['seconds']:.0f} s  {short(options)}", flush=True)
+        try:
+            while todo := missing(names, models):
+                running = {pool.submit(trial, *one): one for one in todo}
+                for done in as_completed(running):
+                    name, model, options, _ = running[done]
+                    keep(done.result() | dict(options=options, command=f'python papers/run.py {name} --model {model}'))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def short(options):
@@ -115,6 +141,7 @@ def recipe(task, line):
     columns = {k: [f'{c}={n}' for c, n in v.items()] if k == 'bucket' else v for k, v in task.columns.items()}
     head = [f"# {line['model']} on {task.title}: {task.metric.upper()} {value:.4f} on the {dict(valid='validation', test='test')[task.quoted]} part with seed {line['seed']}",
             f"# recofm train --config {file_of(line['task'], line['model']).relative_to(recipes.parent)} --data {task.data} --out runs/{file_of(line['task'], line['model']).stem}"]
+    if task.note: head.append(f'# {task.note}')
     body = dict(model=classes.get(line['model'], line['model']), task=task.task, **columns, **options)
     toml = lambda d: [f'{k} = {json.dumps(v)}' for k, v in d.items()]
     return '\n'.join(head + toml(body) + ['', '[set]'] + toml(line['options']['arguments'])) + '\n'
@@ -124,16 +151,15 @@ def write_recipes():
     "For each model and task, the settings that were best on the validation part."
     from searches import searches
     from tasks import tasks
-    for name, models in searches.items():
-        for model, settings in models.items():
-            lines = [l for l in results() if l['task'] == name and l['model'] == model and l['seed'] == tasks[name].seeds[0] and l['options'] in settings]
-            if not lines: continue
-            file = file_of(name, model)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(recipe(tasks[name], better(tasks[name], lines)))
+    for name, model in ((name, model) for name in searches for model in searches[name]):
+        if not (line := chosen(name, model)): continue
+        file = file_of(name, model)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(recipe(tasks[name], line))
 
 
 def main():
+    from searches import searches
     from tasks import tasks
     arguments = ArgumentParser(description='Reproduce the published tables.')
     arguments.add_argument('tasks', nargs='*', metavar='TASK', help=', '.join(tasks))
@@ -142,6 +168,8 @@ def main():
     arguments.add_argument('--recipes', action='store_true', help='only write the recipes')
     a = arguments.parse_args()
     if wrong := set(a.tasks) - set(tasks): arguments.error(f'expected tasks among {list(tasks)}. Received: {sorted(wrong)}')
+    models = {model for name in a.tasks or tasks for model in searches[name]}
+    if wrong := set(a.model) - models: arguments.error(f'expected models among {sorted(models)}. Received: {sorted(wrong)}')
     if not a.recipes: learn(a.tasks or list(tasks), a.model, a.jobs)
     write_recipes()
 
