@@ -47,27 +47,30 @@ frappe_rmse = {
     'DeepFM': search(long, lambda r: dict(**tower, dnn_dropout=.3, fm_w_reg=r, embed_reg=r), [(1e-3, 1e-2)]),
     'WideDeep': search(long, lambda r: dict(**tower, dnn_dropout=.3, w_reg=r, embed_reg=r), [(1e-3, 1e-2)])}
 
+def tenth(strength): return round(strength / 10, 9)
+
+
 # MovieLens 1M, likes: the same effort for all, so that models can be compared. With ids alone there is less to learn from and more to forget.
 likes, likes_reg = options(16, 4096, 2e-3, .3, 1, 2), (1e-5, 3e-5, 1e-4)
 middle = dict(hidden_units=[128, 64], dnn_dropout=.4)
 ml_1m = {
     'LR': search(options(16, 4096, 1e-2, .3, 1, 2), lambda r: dict(w_reg=r), [(0., 1e-6, 1e-5)]),
     'Poly2': search(likes, lambda r: dict(w_reg=1e-6, pair_reg=r, buckets=2**22), [(1e-6, 1e-5, 1e-4)]),
-    'FM': search(likes, lambda r: dict(w_reg=r / 10, v_reg=r), [likes_reg]),
-    'HOFM': search(likes, lambda r: dict(order=3, w_reg=r / 10, v_reg=r), [likes_reg]),
-    'FFM': search(likes, lambda r: dict(w_reg=r / 10, v_reg=r), [likes_reg]),
-    'FwFM': search(likes, lambda r: dict(w_reg=r / 10, v_reg=r), [likes_reg]),
-    'FmFM': search(likes, lambda r: dict(w_reg=r / 10, v_reg=r), [likes_reg]),
-    'AFM': search(likes, lambda r: dict(att_vector=16, dropout=.1, w_reg=r / 10, embed_reg=r), [likes_reg]),
-    'NFM': search(likes, lambda r: dict(hidden_units=[64], dnn_dropout=.3, w_reg=r / 10, embed_reg=r), [likes_reg]),
-    'WideDeep': search(likes, lambda r: dict(**middle, w_reg=r / 10, embed_reg=r), [likes_reg]),
-    'DeepFM': search(likes, lambda r: dict(**middle, fm_w_reg=r / 10, embed_reg=r), [likes_reg]),
+    'FM': search(likes, lambda r: dict(w_reg=tenth(r), v_reg=r), [likes_reg]),
+    'HOFM': search(likes, lambda r: dict(order=3, w_reg=tenth(r), v_reg=r), [likes_reg]),
+    'FFM': search(likes, lambda r: dict(w_reg=tenth(r), v_reg=r), [likes_reg]),
+    'FwFM': search(likes, lambda r: dict(w_reg=tenth(r), v_reg=r), [likes_reg]),
+    'FmFM': search(likes, lambda r: dict(w_reg=tenth(r), v_reg=r), [likes_reg]),
+    'AFM': search(likes, lambda r: dict(att_vector=16, dropout=.1, w_reg=tenth(r), embed_reg=r), [likes_reg]),
+    'NFM': search(likes, lambda r: dict(hidden_units=[64], dnn_dropout=.3, w_reg=tenth(r), embed_reg=r), [likes_reg]),
+    'WideDeep': search(likes, lambda r: dict(**middle, w_reg=tenth(r), embed_reg=r), [likes_reg]),
+    'DeepFM': search(likes, lambda r: dict(**middle, fm_w_reg=tenth(r), embed_reg=r), [likes_reg]),
     'DCN': search(likes, lambda r: dict(**middle, cross='vector', embed_reg=r), [likes_reg]),
     'DCNv2': search(likes, lambda r: dict(**middle, cross='matrix', embed_reg=r), [likes_reg]),
-    'xDeepFM': search(likes, lambda r: dict(**middle, cin_size=[32], w_reg=r / 10, embed_reg=r), [likes_reg]),
+    'xDeepFM': search(likes, lambda r: dict(**middle, cin_size=[32], w_reg=tenth(r), embed_reg=r), [likes_reg]),
     'GMF': search(likes, lambda r: dict(embed_reg=r), [likes_reg]),
     'NeuMF': search(likes, lambda r: dict(**middle, embed_reg=r), [likes_reg]),
-    'AutoInt+': search(likes, lambda r: dict(**middle, att_layers=2, heads=2, att_units=16, w_reg=r / 10, embed_reg=r), [likes_reg]),
+    'AutoInt+': search(likes, lambda r: dict(**middle, att_layers=2, heads=2, att_units=16, w_reg=tenth(r), embed_reg=r), [likes_reg]),
     'FinalMLP': search(likes, lambda r: dict(hidden_units_1=[128], hidden_units_2=[64], gate_units=[64], heads=4, dnn_dropout=.4, embed_reg=r), [likes_reg])}
 ml_1m_ids = {model: ml_1m[model] for model in ('LR', 'FM', 'NFM', 'DeepFM', 'DCNv2', 'GMF', 'NeuMF', 'FinalMLP')}
 
@@ -75,14 +78,14 @@ ml_1m_ids = {model: ml_1m[model] for model in ('LR', 'FM', 'NFM', 'DeepFM', 'DCN
 rating, rating_reg = options(16, 4096, 4e-3, .3, 1, 2), (1e-4, 3e-4)
 ml_1m_rating = {
     'LR': search(options(16, 4096, 1e-2, .3, 1, 2), lambda r: dict(w_reg=r), [(1e-6, 1e-5)]),
-    'FM': search(rating, lambda r: dict(w_reg=r / 10, v_reg=r), [rating_reg]),
-    'FFM': search(rating, lambda r: dict(w_reg=r / 10, v_reg=r), [rating_reg]),
-    'NFM': search(rating, lambda r: dict(hidden_units=[64], dnn_dropout=.2, w_reg=r / 10, embed_reg=r), [rating_reg]),
-    'DeepFM': search(rating, lambda r: dict(hidden_units=[64, 32], dnn_dropout=.2, fm_w_reg=r / 10, embed_reg=r), [rating_reg]),
+    'FM': search(rating, lambda r: dict(w_reg=tenth(r), v_reg=r), [rating_reg]),
+    'FFM': search(rating, lambda r: dict(w_reg=tenth(r), v_reg=r), [rating_reg]),
+    'NFM': search(rating, lambda r: dict(hidden_units=[64], dnn_dropout=.2, w_reg=tenth(r), embed_reg=r), [rating_reg]),
+    'DeepFM': search(rating, lambda r: dict(hidden_units=[64, 32], dnn_dropout=.2, fm_w_reg=tenth(r), embed_reg=r), [rating_reg]),
     'DCNv2': search(rating, lambda r: dict(hidden_units=[64, 32], dnn_dropout=.2, cross='matrix', embed_reg=r), [rating_reg]),
-    'xDeepFM': search(rating, lambda r: dict(hidden_units=[64, 32], dnn_dropout=.2, cin_size=[32], w_reg=r / 10, embed_reg=r), [rating_reg]),
-    'AutoInt+': search(rating, lambda r: dict(hidden_units=[64, 32], dnn_dropout=.2, att_layers=2, heads=2, att_units=16, w_reg=r / 10, embed_reg=r), [rating_reg])}
-few = lambda settings: [s | dict(batch_size=1024, learning_rate=2e-3, arguments={k: v * 3 if k.endswith('_reg') else v for k, v in s['arguments'].items()}) for s in settings]
+    'xDeepFM': search(rating, lambda r: dict(hidden_units=[64, 32], dnn_dropout=.2, cin_size=[32], w_reg=tenth(r), embed_reg=r), [rating_reg]),
+    'AutoInt+': search(rating, lambda r: dict(hidden_units=[64, 32], dnn_dropout=.2, att_layers=2, heads=2, att_units=16, w_reg=tenth(r), embed_reg=r), [rating_reg])}
+few = lambda settings: [s | dict(batch_size=1024, learning_rate=2e-3, arguments={k: round(v * 3, 9) if k.endswith('_reg') else v for k, v in s['arguments'].items()}) for s in settings]
 ml_100k_rating = {model: few(settings) for model, settings in ml_1m_rating.items()}
 
 searches = {'frappe': frappe, 'frappe-rmse': frappe_rmse, 'ml-1m': ml_1m, 'ml-1m-ids': ml_1m_ids, 'ml-1m-rating': ml_1m_rating, 'ml-100k-rating': ml_100k_rating}

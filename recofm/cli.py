@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['user', 'item', 'films', 'known', 'targets', 'tuned', 'data_options', 'learning_options', 'defaults', 'words', 'hint',
            'is_file', 'liked', 'read', 'tables', 'buckets', 'columns_of', 'assignments', 'quiet', 'add_options',
-           'check_value', 'recipe', 'given', 'toml', 'recipe_of', 'settings_of', 'train', 'learned_ratings', 'moment',
-           'recommend', 'versions', 'parser', 'main']
+           'check_value', 'recipe', 'check_given', 'given', 'toml', 'recipe_of', 'settings_of', 'train',
+           'learned_ratings', 'moment', 'recommend', 'versions', 'parser', 'main']
 
 # %% ../nbs/cli.ipynb #886e7b2a
 import json
@@ -61,14 +61,11 @@ def read(
         frame['film'] = frame.title + frame.year.map(' ({:.0f})'.format, na_action='ignore').fillna('')
     return frame if above is None else frame.assign(liked=liked(frame, above))
 
-# %% ../nbs/cli.ipynb #59320bb5
+# %% ../nbs/cli.ipynb #888d73ce
 def tables(args):
     "One table, to be split; or the parts by name, where there is a file for validation."
-    files = dict(train=args.data, valid=args.valid, test=args.test)
-    if args.test and not args.valid: raise ValueError("Expected --valid too, since --test says that --data is not to be split. Received --test only")
     if not args.valid: return read(args.data, args.above)
-    if other := [f for f in files.values() if f and not is_file(f)]: raise ValueError(f"Expected --data to be a file, beside --valid. Received {other[0]!r}")
-    return {name: read(file, args.above) for name, file in files.items() if file}
+    return {name: read(file, args.above) for name, file in dict(train=args.data, valid=args.valid, test=args.test).items() if file}
 
 # %% ../nbs/cli.ipynb #ebb5fa74
 def buckets(
@@ -175,18 +172,25 @@ def recipe(
         if name not in names: raise ValueError(f"{file}: expected options of recofm train. Received: {name!r}.{hint(name, names)}")
     return {n: check_value(n, value) for n, value in ((name.replace('-', '_'), value) for name, value in found.items())}
 
-# %% ../nbs/cli.ipynb #992f2ef9
+# %% ../nbs/cli.ipynb #b7910027
+def check_given(args):
+    "A `ValueError` where options are lacking or do not go together."
+    if lacking := [f'--{n}' for n in ('data', 'out') if not getattr(args, n)]: raise ValueError(f"Expected {' and '.join(lacking)}, on the command line or in the file of --config")
+    if args.above is not None and args.task == 'rating': raise ValueError(f"Expected no --above with --task rating, which predicts the rating itself. Received {args.above:g}")
+    if args.test and not args.valid: raise ValueError("Expected --valid too, since --test says that --data is not to be split. Received --test only")
+    files = [is_file(name) for name in (args.data, args.valid, args.test) if name]
+    if args.valid and not all(files): raise ValueError(f"Expected --data to be a file, beside --valid. Received {args.data!r}")
+
 def given(
     args # What the parser found
 ) -> Namespace:
     "All options: as on the command line, else as in the recipe, else by default. `--data` and `--out` must stand in one of the two."
     from_file, said = recipe(args.config) if args.config else {}, {n: v for n, v in vars(args).items() if v is not None}
     found = dict.fromkeys(vars(args)) | defaults | from_file | said
-    if lacking := [f'--{n}' for n in ('data', 'out') if not found[n]]: raise ValueError(f"Expected {' and '.join(lacking)}, on the command line or in the file of --config")
     found['set'] = assignments(from_file.get('set')) | assignments(said.get('set'))
-    if found['above'] is not None and found['task'] == 'rating': raise ValueError(f"Expected no --above with --task rating, which predicts the rating itself. Received {found['above']:g}")
-    if found['above'] is None and found['data'] in known and found['task'] == 'click': found['above'] = 3
-    return Namespace(**found)
+    check_given(args := Namespace(**found))
+    if args.above is None and args.data in known and args.task == 'click': args.above = 3
+    return args
 
 # %% ../nbs/cli.ipynb #5dc137f3
 def toml(value) -> str:
@@ -213,11 +217,11 @@ def settings_of(args):
     return Settings(args.model, columns_of(args), tuned.get(args.model, {}) | args.set, label=args.label or ('film' if args.data in known else None),
                     **{name: getattr(args, name) for name in plain})
 
-# %% ../nbs/cli.ipynb #a35a06b0
+# %% ../nbs/cli.ipynb #f3092193
 def train(args):
     "Train a model on a table and leave it with its report in a folder."
-    with quiet(): from recofm.serving.run import Settings, check_settings, run
     args = given(args)
+    with quiet(): from recofm.serving.run import check_settings, run
     settings = settings_of(args)
     check_settings(settings, args.out)
     run(tables(args), settings, args.out, {'recipe.toml': recipe_of(settings, args.above).encode()})

@@ -1,13 +1,16 @@
 "The main job as a user does it: the two commands of `make run`, on MovieLens 100K where it can be had, and what they refuse."
+import gzip
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from recofm.cli import main
 from recofm.data.movielens import load
 from recofm.data.synthetic import planted
 
@@ -83,6 +86,121 @@ def test_a_mistake_is_one_line_and_writes_nothing(words, message, tmp_path):
     done = recofm('train', *words, '--out', tmp_path/'out')
     assert done.returncode == 1 and message in done.stderr and len(done.stderr.splitlines()) == 1
     assert not (tmp_path/'out').exists()
+
+
+def mistake(*words):
+    "What a command in this process ends with."
+    with pytest.raises(SystemExit) as e: main([*map(str, words)])
+    assert len(e.value.code.splitlines()) == 1
+    return e.value.code
+
+
+@pytest.mark.parametrize('words, message', [
+    (('--data', 'ml-100k', '--task', 'ratings'), "Did you mean 'rating'?"),
+    (('--data', 'ml-100k', '--task', 'rating', '--above', '3'), 'Expected no --above with --task rating'),
+    (('--data', 'ml-100k', '--decay', '1'), 'Expected a decay above 0 and below 1. Received 1.0'),
+    (('--data', 'ml-100k', '--decay-after', '0'), 'decay_after must be a whole number of at least 1. Received: 0'),
+    (('--data', 'mine.csv', '--user', 'a', '--item', 'b', '--test', 'test.csv'), 'Expected --valid too'),
+    (('--data', 'ml-100k', '--valid', 'valid.csv'), "Expected --data to be a file, beside --valid. Received 'ml-100k'"),
+    (('--config', 'nowhere.toml'), "No such file or directory: 'nowhere.toml'"),
+    ((), 'Expected --data, on the command line or in the file of --config'),
+])
+def test_tasks_parts_and_recipes_are_checked_too(words, message, tmp_path):
+    assert message in mistake('train', *words, '--out', tmp_path/'out')
+    assert not (tmp_path/'out').exists()
+
+
+@pytest.mark.parametrize('text, message', [
+    ('lerning-rate = 0.1', "Received: 'lerning-rate'. Did you mean 'learning-rate'?"),
+    ('epochs: 3', 'Expected TOML in '),
+    ('epochs = "many"', "Expected epochs to be a whole number. Received 'many'"),
+    ('user = ["a", 1]', "Expected user to be a list of strings. Received ['a', 1]"),
+    ('data = "ml-100k"\n[set]\nhiden_units = [8]', "Did you mean 'hidden_units'?"),
+])
+def test_a_mistake_in_a_recipe_is_one_line_too(text, message, tmp_path):
+    (tmp_path/'recipe.toml').write_text(text)
+    assert message in mistake('train', '--config', tmp_path/'recipe.toml', '--out', tmp_path/'out')
+    assert not (tmp_path/'out').exists()
+
+
+@pytest.fixture(scope='module')
+def parts(tmp_path_factory):
+    "A folder with three parts of whole numbers in every column, as many published tables are, and with stars."
+    folder = tmp_path_factory.mktemp('parts')
+    data = planted(n=3_000, sizes=(60, 40), strength=2., rank=2, names=('user', 'film'))
+    table = data.frame.assign(hour=100 + data.frame.user % 3, stars=(1 + 4*data.probability).round())
+    for name, rows in dict(train=table[:2400], valid=table[2400:2700], test=table[2700:]).items(): rows.to_csv(folder/f'{name}.csv', index=False)
+    (folder/'valid.csv.gz').write_bytes(gzip.compress((folder/'valid.csv').read_bytes()))
+    return folder
+
+
+def command(parts, *words, valid='valid.csv.gz'):
+    done = recofm('train', '--data', parts/'train.csv', '--valid', parts/valid, '--user', 'user', '--item', 'film', '--context', 'hour', '--model', 'FM', *words)
+    assert done.returncode == 0 and done.stderr == '', done.stderr
+    return done.stdout
+
+
+def weights(folder):
+    from recofm.serving.artifact import Artifact
+    return Artifact.load(folder).model.get_weights()
+
+
+def test_parts_are_taken_as_they_are(parts, tmp_path):
+    said = command(parts, '--target', 'label', '--epochs', 2, '--out', tmp_path/'two')
+    assert '2,400 rows to learn from' in said and 'test' not in said.partition('Saved in')[0]
+    command(parts, '--target', 'label', '--epochs', 2, '--test', parts/'test.csv', '--out', tmp_path/'three')
+    two, three = (json.loads((tmp_path/name/'metrics.json').read_text()) for name in ('two', 'three'))
+    assert set(two) & {'train', 'valid', 'test'} == {'train', 'valid'} and three['valid'] == two['valid'] and 'test' in three
+    done = recofm('recommend', tmp_path/'three', '--user', 7, '-k', 3, '--context', 'hour=101')
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 1 + 3
+    assert 'Expected --context with a value for each of its whole numbers, such as hour=' in mistake('recommend', tmp_path/'three', '--user', 7)
+
+
+def test_ratings_are_learned_and_predicted(parts, tmp_path):
+    said = command(parts, '--task', 'rating', '--target', 'stars', '--epochs', 12, '--learning-rate', .03, '--test', parts/'test.csv', '--out', tmp_path/'stars')
+    assert 'RMSE' in said and 'ridge regression' in said and 'AUC' not in said
+    metrics = json.loads((tmp_path/'stars'/'metrics.json').read_text())
+    assert set(metrics['test']) == {'rmse', 'mae'} and metrics['test']['rmse'] < metrics['baselines']['ridge regression']['test']['rmse'] - .1
+    history = pd.read_csv(tmp_path/'stars'/'history.csv')
+    np.testing.assert_allclose(history.val_rmse.min(), metrics['valid']['rmse'], rtol=1e-4)
+    lines = recofm('recommend', tmp_path/'stars', '--user', 7, '-k', 3, '--context', 'hour=101').stdout.splitlines()
+    assert lines[0].endswith('predicted stars') and 3 < float(lines[1].split()[-1]) < 6
+
+
+@pytest.mark.parametrize('column, value, message', [
+    ('stars', 'good', "Target 'stars' in the valid part: expected numbers. Received 'good'"),
+    ('stars', None, "Target 'stars' in the valid part: expected finite numbers"),
+    ('film', 'Alien', "Field 'film': "),
+])
+def test_a_part_that_does_not_fit_is_refused_before_training(parts, tmp_path, column, value, message, capsys):
+    pd.read_csv(parts/'valid.csv').assign(**{column: value}).to_csv(tmp_path/'valid.csv', index=False)
+    assert message in mistake('train', '--data', parts/'train.csv', '--valid', tmp_path/'valid.csv', '--user', 'user', '--item', 'film', '--task', 'rating', '--target', 'stars', '--out', tmp_path/'out')
+    assert capsys.readouterr().out == ''
+
+
+def test_a_recipe_is_the_options_and_the_run_that_left_it(parts, tmp_path):
+    command(parts, '--target', 'label', '--epochs', 3, '--learning-rate', .02, '--decay', .5, '--decay-after', 1, '--set', 'k=4', 'v_reg=1e-3', '--out', tmp_path/'options')
+    (tmp_path/'mine.toml').write_text(f"""
+        data = {json.dumps(str(parts/'train.csv'))}
+        valid = {json.dumps(str(parts/'valid.csv'))}
+        target = "label"
+        user = ["user"]
+        item = ["film"]
+        context = ["hour"]
+        model = "FM"
+        epochs = 9
+        learning_rate = 0.02
+        decay = 0.5
+        decay-after = 1
+        [set]
+        k = 8
+        v_reg = 1e-3""")
+    for recipe, words in ((tmp_path/'mine.toml', ('--epochs', 3, '--set', 'k=4')),
+                          (tmp_path/'options'/'recipe.toml', ('--data', parts/'train.csv', '--valid', parts/'valid.csv'))):
+        done = recofm('train', '--config', recipe, *words, '--out', tmp_path/'recipe')
+        assert done.returncode == 0, done.stderr
+        for a, b in zip(weights(tmp_path/'options'), weights(tmp_path/'recipe'), strict=True): np.testing.assert_array_equal(a, b)
+        assert json.loads((tmp_path/'recipe'/'settings.json').read_text()) == json.loads((tmp_path/'options'/'settings.json').read_text())
 
 
 def test_a_parquet_file_is_as_good_as_a_csv(tmp_path):
