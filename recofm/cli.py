@@ -172,14 +172,14 @@ def recipe(
         if name not in names: raise ValueError(f"{file}: expected options of recofm train. Received: {name!r}.{hint(name, names)}")
     return {n: check_value(n, value) for n, value in ((name.replace('-', '_'), value) for name, value in found.items())}
 
-# %% ../nbs/cli.ipynb #b7910027
+# %% ../nbs/cli.ipynb #1d38bfff
 def check_given(args):
     "A `ValueError` where options are lacking or do not go together."
     if lacking := [f'--{n}' for n in ('data', 'out') if not getattr(args, n)]: raise ValueError(f"Expected {' and '.join(lacking)}, on the command line or in the file of --config")
     if args.above is not None and args.task == 'rating': raise ValueError(f"Expected no --above with --task rating, which predicts the rating itself. Received {args.above:g}")
     if args.test and not args.valid: raise ValueError("Expected --valid too, since --test says that --data is not to be split. Received --test only")
-    files = [is_file(name) for name in (args.data, args.valid, args.test) if name]
-    if args.valid and not all(files): raise ValueError(f"Expected --data to be a file, beside --valid. Received {args.data!r}")
+    names = [n for n in (args.data, args.valid, args.test) if n and not is_file(n)]
+    if args.valid and names: raise ValueError(f"Expected files, as --valid asks for. Received {names[0]!r}")
 
 def given(
     args # What the parser found

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +103,7 @@ def mistake(*words):
     (('--data', 'ml-100k', '--decay', '1'), 'Expected a decay above 0 and below 1. Received 1.0'),
     (('--data', 'ml-100k', '--decay-after', '0'), 'decay_after must be a whole number of at least 1. Received: 0'),
     (('--data', 'mine.csv', '--user', 'a', '--item', 'b', '--test', 'test.csv'), 'Expected --valid too'),
-    (('--data', 'ml-100k', '--valid', 'valid.csv'), "Expected --data to be a file, beside --valid. Received 'ml-100k'"),
+    (('--data', 'ml-100k', '--valid', 'valid.csv'), "Expected files, as --valid asks for. Received 'ml-100k'"),
     (('--config', 'nowhere.toml'), "No such file or directory: 'nowhere.toml'"),
     ((), 'Expected --data, on the command line or in the file of --config'),
 ])
@@ -134,10 +136,14 @@ def parts(tmp_path_factory):
     return folder
 
 
-def command(parts, *words, valid='valid.csv.gz'):
-    done = recofm('train', '--data', parts/'train.csv', '--valid', parts/valid, '--user', 'user', '--item', 'film', '--context', 'hour', '--model', 'FM', *words)
-    assert done.returncode == 0 and done.stderr == '', done.stderr
-    return done.stdout
+def said(*words):
+    "What a command in this process prints."
+    with redirect_stdout(StringIO()) as printed: main([*map(str, words)])
+    return printed.getvalue()
+
+
+def train(parts, *words):
+    return said('train', '--data', parts/'train.csv', '--valid', parts/'valid.csv.gz', '--user', 'user', '--item', 'film', '--context', 'hour', '--model', 'FM', *words)
 
 
 def weights(folder):
@@ -146,24 +152,23 @@ def weights(folder):
 
 
 def test_parts_are_taken_as_they_are(parts, tmp_path):
-    said = command(parts, '--target', 'label', '--epochs', 2, '--out', tmp_path/'two')
-    assert '2,400 rows to learn from' in said and 'test' not in said.partition('Saved in')[0]
-    command(parts, '--target', 'label', '--epochs', 2, '--test', parts/'test.csv', '--out', tmp_path/'three')
+    printed = train(parts, '--target', 'label', '--epochs', 2, '--out', tmp_path/'two')
+    assert '2,400 rows to learn from' in printed and 'test' not in printed.partition('Saved in')[0]
+    train(parts, '--target', 'label', '--epochs', 2, '--test', parts/'test.csv', '--out', tmp_path/'three')
     two, three = (json.loads((tmp_path/name/'metrics.json').read_text()) for name in ('two', 'three'))
     assert set(two) & {'train', 'valid', 'test'} == {'train', 'valid'} and three['valid'] == two['valid'] and 'test' in three
-    done = recofm('recommend', tmp_path/'three', '--user', 7, '-k', 3, '--context', 'hour=101')
-    assert done.returncode == 0 and len(done.stdout.splitlines()) == 1 + 3
+    assert len(said('recommend', tmp_path/'three', '--user', 7, '-k', 3, '--context', 'hour=101').splitlines()) == 1 + 3
     assert 'Expected --context with a value for each of its whole numbers, such as hour=' in mistake('recommend', tmp_path/'three', '--user', 7)
 
 
 def test_ratings_are_learned_and_predicted(parts, tmp_path):
-    said = command(parts, '--task', 'rating', '--target', 'stars', '--epochs', 12, '--learning-rate', .03, '--test', parts/'test.csv', '--out', tmp_path/'stars')
-    assert 'RMSE' in said and 'ridge regression' in said and 'AUC' not in said
+    printed = train(parts, '--task', 'rating', '--target', 'stars', '--epochs', 12, '--learning-rate', .03, '--test', parts/'test.csv', '--out', tmp_path/'stars')
+    assert 'RMSE' in printed and 'ridge regression' in printed and 'AUC' not in printed
     metrics = json.loads((tmp_path/'stars'/'metrics.json').read_text())
     assert set(metrics['test']) == {'rmse', 'mae'} and metrics['test']['rmse'] < metrics['baselines']['ridge regression']['test']['rmse'] - .1
     history = pd.read_csv(tmp_path/'stars'/'history.csv')
     np.testing.assert_allclose(history.val_rmse.min(), metrics['valid']['rmse'], rtol=1e-4)
-    lines = recofm('recommend', tmp_path/'stars', '--user', 7, '-k', 3, '--context', 'hour=101').stdout.splitlines()
+    lines = said('recommend', tmp_path/'stars', '--user', 7, '-k', 3, '--context', 'hour=101').splitlines()
     assert lines[0].endswith('predicted stars') and 3 < float(lines[1].split()[-1]) < 6
 
 
@@ -179,7 +184,7 @@ def test_a_part_that_does_not_fit_is_refused_before_training(parts, tmp_path, co
 
 
 def test_a_recipe_is_the_options_and_the_run_that_left_it(parts, tmp_path):
-    command(parts, '--target', 'label', '--epochs', 3, '--learning-rate', .02, '--decay', .5, '--decay-after', 1, '--set', 'k=4', 'v_reg=1e-3', '--out', tmp_path/'options')
+    train(parts, '--target', 'label', '--epochs', 3, '--learning-rate', .02, '--decay', .5, '--decay-after', 1, '--set', 'k=4', 'v_reg=1e-3', '--out', tmp_path/'options')
     (tmp_path/'mine.toml').write_text(f"""
         data = {json.dumps(str(parts/'train.csv'))}
         valid = {json.dumps(str(parts/'valid.csv'))}
@@ -197,8 +202,7 @@ def test_a_recipe_is_the_options_and_the_run_that_left_it(parts, tmp_path):
         v_reg = 1e-3""")
     for recipe, words in ((tmp_path/'mine.toml', ('--epochs', 3, '--set', 'k=4')),
                           (tmp_path/'options'/'recipe.toml', ('--data', parts/'train.csv', '--valid', parts/'valid.csv'))):
-        done = recofm('train', '--config', recipe, *words, '--out', tmp_path/'recipe')
-        assert done.returncode == 0, done.stderr
+        said('train', '--config', recipe, *words, '--out', tmp_path/'recipe')
         for a, b in zip(weights(tmp_path/'options'), weights(tmp_path/'recipe'), strict=True): np.testing.assert_array_equal(a, b)
         assert json.loads((tmp_path/'recipe'/'settings.json').read_text()) == json.loads((tmp_path/'options'/'settings.json').read_text())
 
