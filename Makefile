@@ -3,7 +3,7 @@ PY ?= python3
 BIN := .venv/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: install run test pages tutorials docs bench clean
+.PHONY: install run test pages tutorials papers docs bench clean
 
 install: .venv/installed
 
@@ -33,6 +33,12 @@ pages: install
 TUTORIALS ?= $(sort $(wildcard nbs/tutorials/*.ipynb))
 tutorials: install
 	RECOFM_FULL=1 $(MAKE) pages PAGES='$(TUTORIALS)'
+
+# The published tables: what papers/results.jsonl lacks is trained (RECOFM_DATA: the folder with ml-1m.zip and frappe/), then recipes/ and the model pages are
+# written. A part: PAPERS=frappe or PAPERS='frappe --model FM'
+papers: install
+	$(BIN)/python papers/run.py $(PAPERS)
+	$(BIN)/python papers/pages.py
 
 docs: install
 	$(BIN)/python site/build.py

@@ -1,7 +1,8 @@
 """Train every model on every table with each of its settings, choose by the validation part, and write results.jsonl and the recipes.
 
 python papers/run.py [TASK ...] [--model M ...]   what results.jsonl lacks; a run that was stopped goes on where it was
-python papers/run.py --recipes                    only write the recipes from results.jsonl"""
+python papers/run.py --recipes                    only write the recipes from results.jsonl
+python papers/run.py --prune                      the same, after dropping the lines of settings that searches.py no longer has"""
 import json, os, sys
 from argparse import ArgumentParser
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -59,6 +60,13 @@ def trial(name, model, options, seed):
 def results():
     "The lines so far."
     return [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+
+
+def prune():
+    "Drop the lines of settings that are no longer searched; the others keep every byte."
+    from searches import searches
+    of_a_search = lambda line: line['options'] in searches.get(line['task'], {}).get(line['model'], [])
+    kept.write_text(''.join(text for text in kept.read_text().splitlines(keepends=True) if of_a_search(json.loads(text))))
 
 
 def better(task, lines):
@@ -166,11 +174,13 @@ def main():
     arguments.add_argument('--model', nargs='+', default=[], help='only these models')
     arguments.add_argument('--jobs', type=int, default=os.cpu_count(), help='how many trainings at a time, each on one core (all cores)')
     arguments.add_argument('--recipes', action='store_true', help='only write the recipes')
+    arguments.add_argument('--prune', action='store_true', help='only drop the results of settings that are no longer searched, and write the recipes')
     a = arguments.parse_args()
     if wrong := set(a.tasks) - set(tasks): arguments.error(f'expected tasks among {list(tasks)}. Received: {sorted(wrong)}')
     models = {model for name in a.tasks or tasks for model in searches[name]}
     if wrong := set(a.model) - models: arguments.error(f'expected models among {sorted(models)}. Received: {sorted(wrong)}')
-    if not a.recipes: learn(a.tasks or list(tasks), a.model, a.jobs)
+    if a.prune: prune()
+    if not a.recipes and not a.prune: learn(a.tasks or list(tasks), a.model, a.jobs)
     write_recipes()
 
 
