@@ -5,7 +5,6 @@ python papers/run.py --recipes                    only write the recipes from re
 python papers/run.py --prune                      the same, after dropping the lines of settings that searches.py no longer has"""
 import json, os, sys
 from argparse import ArgumentParser
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
@@ -118,19 +117,18 @@ def keep(line):
     print(f"{line['task']:15} {line['model']:9} seed {line['seed']}  {value}  {line['epochs']} epochs {line['seconds']:.0f} s  {short(line['options'])}", flush=True)
 
 
+def line_of(one):
+    "A line of results.jsonl from a training of `missing`."
+    name, model, options, seed = one
+    return trial(name, model, options, seed) | dict(options=options, command=f'python papers/run.py {name} --model {model}')
+
+
 def learn(names, models, jobs):
     "Run what is missing, a few at a time, and keep each result as it comes. When one fails, those that wait are called off."
     names = list(to_run(names, models))
-    with ProcessPoolExecutor(jobs, get_context('spawn'), one_thread, max_tasks_per_child=12) as pool:
-        try:
-            while todo := missing(names, models):
-                running = {pool.submit(trial, *one): one for one in todo}
-                for done in as_completed(running):
-                    name, model, options, _ = running[done]
-                    keep(done.result() | dict(options=options, command=f'python papers/run.py {name} --model {model}'))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    with get_context('spawn').Pool(jobs, one_thread, maxtasksperchild=8) as pool:   # the memory of many graphs goes with its worker
+        while todo := missing(names, models):
+            for line in pool.imap_unordered(line_of, todo): keep(line)
 
 
 def short(options):
