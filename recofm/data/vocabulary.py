@@ -22,7 +22,7 @@ def check_range(
     for extreme in (column.min(), column.max()):
         if not -2**63 <= extreme < 2**63: raise ValueError(f"Field {name!r}: expected whole numbers of 64 bits, from -2**63 to 2**63 - 1. Received {extreme!r}")
 
-# %% ../../nbs/data/20_vocabulary.ipynb #862c0b13
+# %% ../../nbs/data/20_vocabulary.ipynb #8398a194
 def plain(
     column,      # Sequence of whole numbers or of strings, possibly with missing values
     name: str    # Of the column, for messages
@@ -30,12 +30,13 @@ def plain(
     "The column as nullable integers or strings. Mixed types and fractions are a `ValueError`."
     column = pd.Series(column).reset_index(drop=True)
     if isinstance(column.dtype, pd.CategoricalDtype): column = column.astype(object)
+    if column.isna().all(): return column.astype('string')
     found = infer_dtype(column, skipna=True)
     if found == 'boolean': return column.astype('Int64')
     if found == 'integer' or found in ('floating', 'mixed-integer-float') and (column.dropna() % 1 == 0).all():
         check_range(column.dropna(), name)
         return column.astype('Int64' if found == 'integer' else 'Float64').astype('Int64')
-    if found in ('string', 'empty') or column.isna().all(): return column.astype('string')
+    if found == 'string': return column.astype('string')
     raise ValueError(f"Field {name!r}: expected whole numbers or strings, one kind in a column. Received {found} values "
                      f"such as {column.dropna().unique()[:3].tolist()}. Convert the column, or name it in numeric= or bucket=")
 
@@ -68,7 +69,7 @@ def fit_vocabulary(
     missing = 0 < min_count <= column.isna().sum()
     return Vocabulary(values.to_numpy(dtype=object if column.dtype == 'string' else 'int64'), bool(missing))
 
-# %% ../../nbs/data/20_vocabulary.ipynb #24051aa0
+# %% ../../nbs/data/20_vocabulary.ipynb #9684d305
 def lookup(
     vocabulary: Vocabulary,
     column,              # Values, known or not
@@ -81,7 +82,7 @@ def lookup(
         kinds = 'strings', 'whole numbers'
         raise ValueError(f"Field {name!r}: its vocabulary holds {kinds[known_whole]}. Received {kinds[whole]} such as {column.dropna().iloc[0]!r}")
     absent = column.isna().to_numpy()
-    ids = vocabulary.index.get_indexer(column.to_numpy(dtype=vocabulary.values.dtype, na_value=0 if whole else '')) + 1
+    ids = vocabulary.index.get_indexer(column.to_numpy(dtype=vocabulary.values.dtype, na_value=0 if known_whole else '')) + 1
     ids[absent] = vocabulary.size - 1 if vocabulary.missing else 0
     return ids.astype('int32')
 
