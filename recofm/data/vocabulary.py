@@ -69,7 +69,7 @@ def fit_vocabulary(
     missing = 0 < min_count <= column.isna().sum()
     return Vocabulary(values.to_numpy(dtype=object if column.dtype == 'string' else 'int64'), bool(missing))
 
-# %% ../../nbs/data/20_vocabulary.ipynb #9684d305
+# %% ../../nbs/data/20_vocabulary.ipynb #1d5fe58a
 def lookup(
     vocabulary: Vocabulary,
     column,              # Values, known or not
@@ -77,12 +77,14 @@ def lookup(
 ) -> np.ndarray:
     "The id of each value: int32, 0 where it is unknown."
     column = plain(column, name)
-    whole, known_whole = column.dtype == 'Int64', vocabulary.values.dtype.kind == 'i'
-    if len(vocabulary.values) and whole != known_whole and column.notna().any():
+    known_whole = vocabulary.values.dtype.kind == 'i'
+    if column.isna().all(): column = column.astype('Int64' if known_whole else 'string')
+    whole = column.dtype == 'Int64'
+    if len(vocabulary.values) and whole != known_whole:
         kinds = 'strings', 'whole numbers'
         raise ValueError(f"Field {name!r}: its vocabulary holds {kinds[known_whole]}. Received {kinds[whole]} such as {column.dropna().iloc[0]!r}")
     absent = column.isna().to_numpy()
-    ids = vocabulary.index.get_indexer(column.to_numpy(dtype=vocabulary.values.dtype, na_value=0 if known_whole else '')) + 1
+    ids = vocabulary.index.get_indexer(column.to_numpy(dtype=vocabulary.values.dtype, na_value=0 if whole else '')) + 1
     ids[absent] = vocabulary.size - 1 if vocabulary.missing else 0
     return ids.astype('int32')
 
