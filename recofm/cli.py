@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['user', 'item', 'films', 'known', 'targets', 'tuned', 'data_options', 'learning_options', 'defaults', 'words', 'hint',
-           'is_file', 'liked', 'read', 'tables', 'buckets', 'columns_of', 'assignments', 'quiet', 'add_options',
-           'check_value', 'recipe', 'check_given', 'given', 'toml', 'recipe_of', 'settings_of', 'train',
-           'learned_ratings', 'moment', 'recommend', 'versions', 'parser', 'main']
+           'is_file', 'liked', 'read', 'tables', 'buckets', 'header', 'columns_of', 'assignments', 'quiet',
+           'add_options', 'check_value', 'recipe', 'check_given', 'given', 'toml', 'recipe_of', 'settings_of', 'train',
+           'learned_ratings', 'recommend', 'versions', 'parser', 'main']
 
 # %% ../nbs/cli.ipynb #886e7b2a
 import json
@@ -80,19 +80,30 @@ def buckets(
         found[name] = int(count)
     return found
 
-# %% ../nbs/cli.ipynb #25f0b0a0
+# %% ../nbs/cli.ipynb #473a06ed
+def header(
+    file # Path of a table
+) -> list:
+    "The names of its columns."
+    import pandas as pd
+    if not file.endswith('.parquet'): return list(pd.read_csv(file, nrows=0))
+    from pyarrow.parquet import read_schema
+    return read_schema(file).names
+
+# %% ../nbs/cli.ipynb #30defecf
 targets = dict(click='liked', rating='rating')
 
 def columns_of(args) -> dict:
     "The arguments of `Schema.fit` that the options give, beside those of a known data set."
-    rare = {} if args.min_count is None else dict(min_count=args.min_count)
+    more = {n: v for n in ('min_count', 'separator') if (v := getattr(args, n)) is not None}
     given = [f'--{n}' for n in ('target', 'context', 'numeric', 'multi', 'text', 'bucket') if getattr(args, n)]
     if not is_file(args.data) and not (args.user or args.item):
         if given: raise ValueError(f"Expected --user and --item too, since {args.data} has columns of its own. Received {', '.join(given)}")
-        return known[args.data] | dict(target=targets.get(args.task), dim=args.dim) | rare
+        return known[args.data] | dict(target=targets.get(args.task), dim=args.dim) | more
     lists = {n: ','.join(getattr(args, n)).split(',') for n in ('user', 'item', 'context', 'numeric', 'multi', 'text') if getattr(args, n)}
-    if not lists.get('user') or not lists.get('item'): raise ValueError("Expected --user and --item, the columns that describe each, keys first, separated by commas")
-    return dict(target=args.target or targets.get(args.task), bucket=buckets(args.bucket), dim=args.dim, **lists, **rare)
+    if lacking := [f'--{n}' for n in ('user', 'item') if not lists.get(n)]:
+        raise ValueError(f"Expected {' and '.join(lacking)}, the columns that describe each, keys first, among those of {args.data}: {', '.join(header(args.data))}")
+    return dict(target=args.target or targets.get(args.task), bucket=buckets(args.bucket), dim=args.dim, **lists, **more)
 
 # %% ../nbs/cli.ipynb #bedd2406
 tuned = dict(FM=dict(w_reg=1e-4, v_reg=1e-4), DeepFM=dict(hidden_units=[64], dnn_dropout=.4, fm_w_reg=1e-4, embed_reg=3e-4))
@@ -122,12 +133,13 @@ def quiet():
     try: yield
     finally: os.dup2(kept, 2); os.close(kept); os.close(nowhere)
 
-# %% ../nbs/cli.ipynb #6cafc68e
+# %% ../nbs/cli.ipynb #1b403c76
 data_options = dict(
     data=(str, 'DATA', 'ml-100k, ml-1m, or a CSV or Parquet file'), valid=(str, 'FILE', 'rows that say when to stop; --data is then not split'),
     test=(str, 'FILE', 'rows for the last figure, beside --valid'), above=(float, 'R', 'a rating above R is liked: makes the target from a column rating (3 for MovieLens)'),
     target=(str, 'A', 'column to predict (liked; rating)'), user=(list, 'A,B', 'columns that describe the user, key first'), item=(list, 'A,B', 'columns that describe the item, key first'),
     context=(list, 'A,B', 'columns that describe the moment'), numeric=(list, 'A,B', 'columns that are numbers'), multi=(list, 'A,B', 'columns that hold several values, as in Comedy|Drama'),
+    separator=(str, 'S', 'between the values of a --multi column (|)'),
     text=(list, 'A,B', 'columns that hold text'), bucket=(list, 'A=N', 'columns of numbers to cut into N buckets'),
     label=(str, 'A', 'column that names an item to people'), min_count=(int, 'N', 'values rarer than N share the unknown row'))
 
@@ -147,13 +159,13 @@ def add_options(group, options):
         several = dict(nargs='+', action='extend') if kind is list else dict(type=kind)
         group.add_argument(f"--{name.replace('_', '-')}", **several, metavar=metavar, help=what)
 
-# %% ../nbs/cli.ipynb #b4f00a95
+# %% ../nbs/cli.ipynb #921ff2e5
 words = {int: 'a whole number', float: 'a number', str: 'a string', list: 'a list of strings'}
 
 def check_value(name, value):
     "The value of an option in a recipe, or a `ValueError` that says what it should be."
     kind = (data_options | learning_options)[name][0]
-    if isinstance(value, dict) and name in ('set', 'bucket', 'min_count'): return value
+    if isinstance(value, dict) and name in ('set', 'bucket', 'min_count', 'separator'): return value
     if kind is list and isinstance(value, str): value = [value]
     good = isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
     if not good or kind is list and not all(isinstance(v, str) for v in value): raise ValueError(f"Expected {name.replace('_', '-')} to be {words[kind]}. Received {value!r}")
@@ -217,7 +229,7 @@ def settings_of(args):
     return Settings(args.model, columns_of(args), tuned.get(args.model, {}) | args.set, label=args.label or ('film' if args.data in known else None),
                     **{name: getattr(args, name) for name in plain})
 
-# %% ../nbs/cli.ipynb #f3092193
+# %% ../nbs/cli.ipynb #59cc7a02
 def train(args):
     "Train a model on a table and leave it with its report in a folder."
     args = given(args)
@@ -225,19 +237,12 @@ def train(args):
     settings = settings_of(args)
     check_settings(settings, args.out)
     run(tables(args), settings, args.out, {'recipe.toml': recipe_of(settings, args.above).encode()})
-    print(f'\nSaved in {args.out}: the model with its schema, metrics.json, history.csv, curves.png, settings.json')
+    print(f'\nSaved in {args.out}: the model with its schema, metrics.json, history.csv, curves.png, settings.json, recipe.toml')
 
 def learned_ratings(folder) -> bool:
     "Whether the run of the folder had the task 'rating'."
     try: return json.loads(Path(folder, 'settings.json').read_text(encoding='utf-8')).get('task') == 'rating'
     except OSError: return False
-
-def moment(schema, pairs) -> dict:
-    "The values of --context by column. Where the values are whole numbers, one must be given, or it is a `ValueError`."
-    found = assignments(pairs)
-    whole = {c.name: c.vocabulary.values[0] for c in schema.columns if c.side == 'context' and hasattr(c, 'vocabulary') and c.vocabulary.values.dtype.kind == 'i'}
-    if lacking := [f'{n}={v}' for n, v in whole.items() if n not in found]: raise ValueError(f"Expected --context with a value for each of its whole numbers, such as {' '.join(lacking)}. Received {' '.join(pairs or ['none'])}")
-    return found
 
 def recommend(args):
     "Print the best items for a user that the user has not rated."
@@ -246,7 +251,7 @@ def recommend(args):
         from recofm.serving.artifact import Artifact
         from recofm.serving.recommend import recommend as best
     artifact = Artifact.load(args.folder)
-    table = best(artifact, args.user, k=args.k, context=moment(artifact.schema, args.context))
+    table = best(artifact, args.user, k=args.k, context=assignments(args.context))
     if ratings := learned_ratings(args.folder): table = table.rename(columns=dict(score=f'predicted {artifact.schema.label}'))
     print(table.to_string(index=False, float_format=('{:.2f}' if ratings else '{:.4f}').format) if len(table) else f'No item is left that user {args.user} has not rated.')
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['word', 'combiners', 'Categorical', 'numbers', 'Numeric', 'known_numbers', 'fit_numeric', 'Bucketized',
-           'fit_bucketized', 'parts', 'merge', 'fill', 'distinct', 'MultiValued', 'fit_multi']
+           'fit_bucketized', 'parts', 'merge', 'fill', 'distinct', 'MultiValued', 'check_separator', 'fit_multi']
 
 # %% ../../nbs/data/25_columns.ipynb #0fcf58c2
 from dataclasses import dataclass
@@ -194,7 +194,16 @@ class MultiValued:
         if (n := int(cut[codes].sum())): warnings.warn(f"Field {self.name!r}: {n} rows hold more than {self.slots} values, the first {self.slots} are kept")
         return ids[codes], values[codes]
 
-# %% ../../nbs/data/25_columns.ipynb #256992c6
+# %% ../../nbs/data/25_columns.ipynb #1cb7a953
+def check_separator(cells, separator, name):
+    "A `ValueError` where no cell holds the separator and most hold another."
+    texts = [c for c in cells if isinstance(c, str)]
+    if separator is None or any(separator in t for t in texts): return
+    for other in ';,/|':
+        if 2 * sum(other in t for t in texts) > len(texts):
+            raise ValueError(f"Field {name!r}: expected {separator!r} between the values of a cell. Received {texts[0]!r} and others with {other!r}: give separator={other!r}, or leave the column out of multi=")
+
+# %% ../../nbs/data/25_columns.ipynb #98e7f879
 def fit_multi(
     column,                 # The cells that training may see
     name: str,              # Name of the column
@@ -209,6 +218,7 @@ def fit_multi(
     "A `MultiValued` whose vocabulary and slots are fit on the training rows."
     if combiner not in combiners: raise ValueError(f"Field {name!r}: combiner must be one of {list(combiners)}. Received: {combiner!r}")
     codes, found = distinct(column)
+    check_separator(found, separator, name)
     cells = [parts(c, separator) for c in found]
     vocabulary = vocabulary or fit_vocabulary(list(chain.from_iterable(cells[c] for c in codes)), name, min_count, max_size)
     slots = max([1, *(len(set(c)) for c in cells)]) if max_values is None else check_count(f'Field {name!r}', 'max_values', max_values)
