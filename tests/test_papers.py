@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from recofm.cli import given, parser, settings_of
-from recofm.data.fields import Field
 from recofm.serving.run import check_numbers, check_settings, model_class
 
 root = Path(__file__).parents[1]
@@ -78,7 +77,7 @@ def test_a_recipe_is_what_was_run(recipe, tmp_path):
     assert all(getattr(settings, k) == v for k, v in best['options'].items() if k not in ('arguments', 'dim'))
     assert {k: v for k, v in settings.columns.items() if v} == tasks[name].columns | dict(dim=best['options']['dim'])
     check_numbers(settings)
-    model_class(settings)([Field(column, 3, settings.columns['dim']) for column in ('user', 'item')], **settings.arguments)
+    model_class(settings)
 
 
 @pytest.mark.parametrize('recipe', [p for p in recipes if p.parent.name == 'frappe' and p.stem in ('fm', 'deepfm', 'finalmlp')], ids=lambda p: p.stem)
