@@ -180,6 +180,7 @@ def main():
     if a.prune: prune()
     if not a.recipes and not a.prune: learn(a.tasks or list(tasks), a.model, a.jobs)
     write_recipes()
+    print(f'{len(results())} trainings in papers/results.jsonl, a recipe for each model in recipes/')
 
 
 if __name__ == '__main__': main()
