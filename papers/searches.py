@@ -40,7 +40,6 @@ frappe = {
     'DCN': pick(deep, lambda r, d: dict(**tower, cross='vector', cross_layers=3, dnn_dropout=d, embed_reg=r), deep_reg),
     'DCNv2': pick(deep, lambda r, d: dict(**tower, cross='matrix', cross_layers=4, dnn_dropout=d, embed_reg=r), deep_reg),
     'xDeepFM': pick(deep, lambda r, d: dict(**tower, cin_size=[32], dnn_dropout=d, w_reg=r, embed_reg=r), deep_reg),
-    'AutoInt': search(deep, lambda r, n: dict(att_layers=n, heads=2, att_units=16, w_reg=r, embed_reg=r), [(1e-2,), (2, 3)]),
     'AutoInt+': pick(deep, lambda r, d: dict(**tower, att_layers=2, heads=2, att_units=16, dnn_dropout=d, w_reg=r, embed_reg=r), deep_reg),
     'FinalMLP': pick(deep, lambda r, d: dict(hidden_units_1=[400], hidden_units_2=[100], gate_units=[400], heads=5, bn_use=True, dnn_dropout=d, embed_reg=r), deep_reg)}
 
@@ -75,7 +74,7 @@ ml_1m = {
     'xDeepFM': search(likes, lambda r: dict(**middle, cin_size=[32], w_reg=tenth(r), embed_reg=r), [likes_reg]),
     'GMF': search(quick, lambda r: dict(embed_reg=r), [likes_reg]),
     'NeuMF': search(likes, lambda r: dict(**middle, embed_reg=r), [likes_reg]),
-    'AutoInt+': search(likes, lambda r: dict(**middle, att_layers=2, heads=2, att_units=16, w_reg=tenth(r), embed_reg=r), [likes_reg]),
+    'AutoInt+': search(likes, lambda r: dict(**middle, att_layers=1, heads=2, att_units=16, w_reg=tenth(r), embed_reg=r), [likes_reg]),
     'FinalMLP': search(likes, lambda r: dict(hidden_units_1=[128], hidden_units_2=[64], gate_units=[64], heads=4, dnn_dropout=.4, embed_reg=r), [likes_reg])}
 ml_1m_ids = {model: ml_1m[model] for model in ('LR', 'FM', 'NFM', 'DeepFM', 'DCNv2', 'GMF', 'NeuMF', 'FinalMLP')}
 
@@ -89,7 +88,7 @@ ml_1m_rating = {
     'DeepFM': search(rating, lambda r: dict(hidden_units=[64, 32], dnn_dropout=.2, fm_w_reg=tenth(r), embed_reg=r), [rating_reg]),
     'DCNv2': search(rating, lambda r: dict(hidden_units=[64, 32], dnn_dropout=.2, cross='matrix', embed_reg=r), [rating_reg]),
     'xDeepFM': search(rating, lambda r: dict(hidden_units=[64, 32], dnn_dropout=.2, cin_size=[32], w_reg=tenth(r), embed_reg=r), [rating_reg]),
-    'AutoInt+': search(rating, lambda r: dict(hidden_units=[64, 32], dnn_dropout=.2, att_layers=2, heads=2, att_units=16, w_reg=tenth(r), embed_reg=r), [rating_reg])}
+    'AutoInt+': search(rating, lambda r: dict(hidden_units=[64, 32], dnn_dropout=.2, att_layers=1, heads=2, att_units=16, w_reg=tenth(r), embed_reg=r), [rating_reg])}
 few = lambda settings: [s | dict(batch_size=1024, learning_rate=2e-3, arguments={k: round(v * 3, 9) if k.endswith('_reg') else v for k, v in s['arguments'].items()}) for s in settings]
 ml_100k_rating = {model: few(settings) for model, settings in ml_1m_rating.items()}
 
