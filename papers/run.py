@@ -62,10 +62,13 @@ def results():
 
 
 def prune():
-    "Drop the lines of settings that are no longer searched; the others keep every byte."
+    "Drop the lines of settings that are no longer searched, and recipes without a line; the other lines keep every byte."
     from searches import searches
     of_a_search = lambda line: line['options'] in searches.get(line['task'], {}).get(line['model'], [])
     kept.write_text(''.join(text for text in kept.read_text().splitlines(keepends=True) if of_a_search(json.loads(text))))
+    for name in searches:
+        run = {file_of(name, model) for model in searches[name] if chosen(name, model)}
+        for file in set((recipes/name).glob('*.toml')) - run: file.unlink()
 
 
 def better(task, lines):
