@@ -46,11 +46,11 @@ frappe = {
 # The same parts by squared error, as the papers of NFM and AFM; whose vectors are 64 to 256 long.
 long = options(64, 4096, 2e-3, .3, 1, 3)
 frappe_rmse = {
-    'FM': search(long, lambda r: dict(w_reg=r, v_reg=r), [(1e-6, 5e-6)]),
-    'HOFM': search(long, lambda r: dict(order=3, w_reg=r, v_reg=r), [(1e-6, 5e-6)]),
-    'FFM': search(options(16, 4096, 2e-3, .3, 1, 3), lambda r: dict(w_reg=r, v_reg=r), [(1e-6, 5e-6)]),
-    'AFM': search(long, lambda r: dict(att_vector=32, dropout=.2, w_reg=r, embed_reg=r), [(1e-6, 5e-6)]),
-    'NFM': search(long, lambda r, d: dict(hidden_units=[128], dnn_dropout=d, w_reg=r, embed_reg=r), [(1e-6, 5e-6), (.4,)]),
+    'FM': search(long, lambda r: dict(w_reg=r, v_reg=r), [(5e-6,)]),
+    'HOFM': search(long, lambda r: dict(order=3, w_reg=r, v_reg=r), [(5e-6,)]),
+    'FFM': search(options(16, 4096, 2e-3, .3, 1, 3), lambda r: dict(w_reg=r, v_reg=r), [(5e-6,)]),
+    'AFM': search(long, lambda r: dict(att_vector=32, dropout=.2, w_reg=r, embed_reg=r), [(5e-6,)]),
+    'NFM': search(long, lambda r, d: dict(hidden_units=[128], dnn_dropout=d, w_reg=r, embed_reg=r), [(1e-5, 1e-3), (.2,)]),
     'DeepFM': search(long, lambda r: dict(**tower, dnn_dropout=.3, fm_w_reg=r, embed_reg=r), [(1e-2,)]),
     'WideDeep': search(long, lambda r: dict(**tower, dnn_dropout=.3, w_reg=r, embed_reg=r), [(1e-2,)])}
 
@@ -76,19 +76,19 @@ ml_1m = {
     'NeuMF': search(likes, lambda r: dict(**middle, embed_reg=r), [likes_reg]),
     'AutoInt+': search(likes, lambda r: dict(**middle, att_layers=1, heads=2, att_units=16, w_reg=tenth(r), embed_reg=r), [likes_reg]),
     'FinalMLP': search(likes, lambda r: dict(hidden_units_1=[128], hidden_units_2=[64], gate_units=[64], heads=4, dnn_dropout=.4, embed_reg=r), [likes_reg])}
-ml_1m_ids = {model: ml_1m[model] for model in ('LR', 'FM', 'NFM', 'DeepFM', 'DCNv2', 'GMF', 'NeuMF', 'FinalMLP')}
+ml_1m_ids = {model: ml_1m[model] for model in ('LR', 'FM', 'DeepFM', 'GMF', 'NeuMF')}
 
 # Ratings: the same, by squared error.
-rating, rating_reg = options(16, 4096, 4e-3, .3, 1, 2), (1e-4, 3e-4)
+rating, rating_reg, rating_deep = options(16, 4096, 4e-3, .3, 1, 2), (3e-5, 1e-4), (1e-4, 3e-4)
 ml_1m_rating = {
     'LR': search(options(16, 4096, 1e-2, .3, 1, 2), lambda r: dict(w_reg=r), [(1e-6, 1e-5)]),
     'FM': search(rating, lambda r: dict(w_reg=tenth(r), v_reg=r), [rating_reg]),
     'FFM': search(rating, lambda r: dict(w_reg=tenth(r), v_reg=r), [rating_reg]),
-    'NFM': search(rating, lambda r: dict(hidden_units=[64], dnn_dropout=.2, w_reg=tenth(r), embed_reg=r), [rating_reg]),
-    'DeepFM': search(rating, lambda r: dict(hidden_units=[64, 32], dnn_dropout=.2, fm_w_reg=tenth(r), embed_reg=r), [rating_reg]),
-    'DCNv2': search(rating, lambda r: dict(hidden_units=[64, 32], dnn_dropout=.2, cross='matrix', embed_reg=r), [rating_reg]),
-    'xDeepFM': search(rating, lambda r: dict(hidden_units=[64, 32], dnn_dropout=.2, cin_size=[32], w_reg=tenth(r), embed_reg=r), [rating_reg]),
-    'AutoInt+': search(rating, lambda r: dict(hidden_units=[64, 32], dnn_dropout=.2, att_layers=1, heads=2, att_units=16, w_reg=tenth(r), embed_reg=r), [rating_reg])}
+    'NFM': search(rating, lambda r: dict(hidden_units=[64], dnn_dropout=.2, w_reg=tenth(r), embed_reg=r), [rating_deep]),
+    'DeepFM': search(rating, lambda r: dict(hidden_units=[64, 32], dnn_dropout=.2, fm_w_reg=tenth(r), embed_reg=r), [rating_deep]),
+    'DCNv2': search(rating, lambda r: dict(hidden_units=[64, 32], dnn_dropout=.2, cross='matrix', embed_reg=r), [rating_deep]),
+    'xDeepFM': search(rating, lambda r: dict(hidden_units=[64, 32], dnn_dropout=.2, cin_size=[32], w_reg=tenth(r), embed_reg=r), [rating_deep]),
+    'AutoInt+': search(rating, lambda r: dict(hidden_units=[64, 32], dnn_dropout=.2, att_layers=1, heads=2, att_units=16, w_reg=tenth(r), embed_reg=r), [rating_deep])}
 few = lambda settings: [s | dict(batch_size=1024, learning_rate=2e-3, arguments={k: round(v * 3, 9) if k.endswith('_reg') else v for k, v in s['arguments'].items()}) for s in settings]
 ml_100k_rating = {model: few(settings) for model, settings in ml_1m_rating.items()}
 
