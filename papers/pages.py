@@ -27,7 +27,7 @@ rows = {
     '45_deepfm': [('frappe', 'DeepFM', 'BARS')],
     '50_dcn': [('frappe', 'DCN', 'DCN (2017)'), ('frappe', 'DCNv2', 'DCN V2')],
     '55_xdeepfm': [('frappe', 'xDeepFM', 'xDeepFM')],
-    '65_autoint': [('frappe', 'AutoInt', 'AutoInt,'), ('frappe', 'AutoInt+', 'AutoInt+')],
+    '65_self_attention': [('frappe', 'AutoInt', 'AutoInt,'), ('frappe', 'AutoInt+', 'AutoInt+')],
     '70_final_mlp': [('frappe', 'FinalMLP', 'BARS')]}
 
 # Rows that no paper has, or that the page has not: what stands before *here*
@@ -45,7 +45,7 @@ added = {
                   ('ml-1m', 'DeepFM', likes('DeepFM'))],
     '50_dcn': [('ml-1m', 'DCN', likes('DCN (2017)')), ('ml-1m', 'DCNv2', likes('DCN V2'))],
     '55_xdeepfm': [('ml-1m', 'xDeepFM', likes('xDeepFM'))],
-    '65_autoint': [('ml-1m', 'AutoInt+', likes('AutoInt+'))],
+    '65_self_attention': [('ml-1m', 'AutoInt+', likes('AutoInt+'))],
     '70_final_mlp': [('ml-1m', 'FinalMLP', likes('FinalMLP'))]}
 
 
