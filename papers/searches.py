@@ -44,15 +44,15 @@ frappe = {
     'FinalMLP': pick(deep, lambda r, d: dict(hidden_units_1=[400], hidden_units_2=[100], gate_units=[400], heads=5, bn_use=True, dnn_dropout=d, embed_reg=r), deep_reg)}
 
 # The same parts by squared error, as the papers of NFM and AFM; whose vectors are 64 to 256 long.
-long = options(64, 4096, 2e-3, .3, 1, 3)
+long, towers = options(64, 4096, 5e-3, .3, 2, 4), options(64, 4096, 1e-3, .1, 1, 3)
 frappe_rmse = {
-    'FM': search(long, lambda r: dict(w_reg=r, v_reg=r), [(5e-6,)]),
-    'HOFM': search(long, lambda r: dict(order=3, w_reg=r, v_reg=r), [(5e-6,)]),
-    'FFM': search(options(16, 4096, 2e-3, .3, 1, 3), lambda r: dict(w_reg=r, v_reg=r), [(5e-6,)]),
-    'AFM': search(long, lambda r: dict(att_vector=32, dropout=.2, w_reg=r, embed_reg=r), [(5e-6,)]),
-    'NFM': search(long, lambda r, d: dict(hidden_units=[128], dnn_dropout=d, w_reg=r, embed_reg=r), [(1e-5, 1e-3), (.2,)]),
-    'DeepFM': search(long, lambda r: dict(**tower, dnn_dropout=.3, fm_w_reg=r, embed_reg=r), [(1e-2,)]),
-    'WideDeep': search(long, lambda r: dict(**tower, dnn_dropout=.3, w_reg=r, embed_reg=r), [(1e-2,)])}
+    'FM': search(long, lambda r: dict(w_reg=r, v_reg=r), [(1e-6, 3e-6, 1e-5)]),
+    'HOFM': search(long, lambda r: dict(order=3, w_reg=r, v_reg=r), [(1e-6,)]),
+    'FFM': search(options(16, 4096, 5e-3, .3, 2, 4), lambda r: dict(w_reg=r, v_reg=r), [(1e-6, 1e-5)]),
+    'AFM': search(long, lambda r: dict(att_vector=32, dropout=.2, w_reg=r, embed_reg=r), [(1e-6,)]),
+    'NFM': search(long, lambda r, d: dict(hidden_units=[128], dnn_dropout=d, w_reg=r, embed_reg=r), [(1e-6, 1e-4), (.3,)]),
+    'DeepFM': search(towers, lambda r: dict(**tower, dnn_dropout=.3, fm_w_reg=r, embed_reg=r), [(1e-4, 1e-3)]),
+    'WideDeep': search(towers, lambda r: dict(**tower, dnn_dropout=.3, w_reg=r, embed_reg=r), [(1e-4, 1e-3)])}
 
 # MovieLens 1M, likes: the same effort for all, so that models can be compared. With ids alone there is less to learn from and more to forget.
 likes, quick, likes_reg = options(16, 4096, 2e-3, .3, 1, 2), options(16, 4096, 5e-3, .3, 1, 2), (3e-6, 1e-5)
