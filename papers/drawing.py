@@ -3,7 +3,7 @@ from io import BytesIO
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Image as Png
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import EngFormatter, LogLocator
 from matplotlib.transforms import Bbox
 from PIL import Image
 
@@ -40,11 +40,11 @@ def ticks(lowest, highest):
 
 
 def costs(axes):
-    "A logarithmic axis in plain numbers."
+    "A logarithmic axis: 300, 1k, 3k, .., 1M."
     axes.set_xscale('log')
     axes.margins(x=.12)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
-    axes.xaxis.set_major_formatter('{x:,.0f}')
+    axes.xaxis.set_major_formatter(EngFormatter(sep=''))
     axes.minorticks_off()
 
 
