@@ -31,15 +31,22 @@ def measured(task, target, prediction):
     return dict(auc=auc(target, prediction), logloss=logloss(target, prediction))
 
 
-def trial(name, model, options, seed):
-    "Train once; returns a line of results.jsonl."
-    from importlib.metadata import version
-    from recofm.serving.run import Settings, fitted
+def settings_of(name, model, options, seed):
+    "The settings of a training as a run has them."
+    from recofm.serving.run import Settings
     from searches import classes
     from tasks import tasks
     task, options = tasks[name], dict(options)
     columns = task.columns | dict(dim=options.pop('dim'))
-    settings = Settings(classes.get(model, model), columns, options.pop('arguments'), **options, seed=seed, task=task.task)
+    return Settings(classes.get(model, model), columns, options.pop('arguments'), **options, seed=seed, task=task.task)
+
+
+def trial(name, model, options, seed):
+    "Train once; returns a line of results.jsonl."
+    from importlib.metadata import version
+    from recofm.serving.run import fitted
+    from tasks import tasks
+    task, settings = tasks[name], settings_of(name, model, options, seed)
     parts = task.parts(seed)
     start = process_time()
     trained, schema, history, _ = fitted(parts, settings, verbose=False)
@@ -129,6 +136,7 @@ def line_of(one):
 def learn(names, models, jobs):
     "Run what is missing, a few at a time, and keep each result as it comes. When one fails, those that wait are called off."
     names = list(to_run(names, models))
+    if not names: return
     with get_context('spawn').Pool(jobs, one_thread, maxtasksperchild=8) as pool:   # the memory of many graphs goes with its worker
         while todo := missing(names, models):
             for line in pool.imap_unordered(line_of, todo): keep(line)
@@ -144,16 +152,12 @@ def file_of(name, model): return recipes/name/f"{model.lower().replace('+', '-pl
 
 def recipe(task, line):
     "The text of a recipe file."
-    from searches import classes
+    from recofm.cli import recipe_of
     value = line[task.quoted][task.metric]
-    options = {k: v for k, v in line['options'].items() if k != 'arguments'} | dict(seed=line['seed'])
-    columns = {k: [f'{c}={n}' for c, n in v.items()] if k == 'bucket' else v for k, v in task.columns.items()}
     head = [f"# {line['model']} on {task.title}: {task.metric.upper()} {value:.4f} on the {dict(valid='validation', test='test')[task.quoted]} part with seed {line['seed']}",
             f"# recofm train --config {file_of(line['task'], line['model']).relative_to(recipes.parent)} --data {task.data} --out runs/{file_of(line['task'], line['model']).stem}"]
     if task.note: head.append(f'# {task.note}')
-    body = dict(model=classes.get(line['model'], line['model']), task=task.task, **columns, **options)
-    toml = lambda d: [f'{k} = {json.dumps(v)}' for k, v in d.items()]
-    return '\n'.join(head + toml(body) + ['', '[set]'] + toml(line['options']['arguments'])) + '\n'
+    return '\n'.join(head) + '\n' + recipe_of(settings_of(*(line[k] for k in ('task', 'model', 'options', 'seed'))))
 
 
 def write_recipes():
