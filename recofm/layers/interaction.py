@@ -19,5 +19,9 @@ def bi_interaction(
 def pairs(
     a # Vectors of an example's slots, (batch, slots, dim)
 ):
-    "The sum over all pairs of slots of their dot product, (batch, 1)."
-    return tf.reduce_sum(bi_interaction(a), axis=1, keepdims=True)
+    "The sum over all pairs of slots of their dot product, (batch, 1), with its gradient."
+    def both(a):
+        total = tf.reduce_sum(a, axis=1)
+        P = tf.reduce_sum(total**2 - tf.reduce_sum(a**2, axis=1), axis=1, keepdims=True) / 2
+        return P, lambda upstream: (upstream * total)[:, None] - upstream[..., None] * a
+    return tf.custom_gradient(both)(a)

@@ -15,7 +15,7 @@ from keras.saving import register_keras_serializable
 from ..data.fields import check_count, common_dim
 from ..data.inputs import check_inputs
 from ..layers.table import Table, field_sums
-from ..layers.tower import check_rate
+from ..layers.tower import Dropout, check_rate
 from .recommender import Recommender
 
 # %% ../../nbs/models/35_afm.ipynb #e6ddfc5c
@@ -101,7 +101,7 @@ class AFM(Recommender):
         if len(self.fields) < 2: raise ValueError(f"AFM: expected at least two fields, since it is made of their pairs. Received: {[f.name for f in self.fields]}")
         self.mode, self.table = mode, Table(self.fields, common_dim(self.fields), w_reg, embed_reg)
         self.attend = PairAttention(att_vector, activation, att_reg) if mode == 'att' else None
-        self.drop = keras.layers.Dropout(check_rate('dropout', dropout))
+        self.drop = Dropout(check_rate('dropout', dropout))
         self.out = keras.layers.Dense(1, use_bias=False, kernel_initializer='ones')
         self.ready()
 

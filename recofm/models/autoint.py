@@ -14,7 +14,7 @@ import tensorflow as tf
 from ..data.fields import check_count, common_dim
 from ..data.inputs import check_inputs
 from ..layers.table import Table, field_sums
-from ..layers.tower import Tower, check_rate
+from ..layers.tower import Dropout, Tower, check_rate
 from .recommender import Recommender
 
 # %% ../../nbs/models/65_self_attention.ipynb #541373c2
@@ -46,7 +46,7 @@ class InteractingLayer(keras.layers.Layer):
         super().__init__(**kwargs)
         self.heads, self.units = check_count('InteractingLayer', 'heads', heads), check_count('InteractingLayer', 'units', units)
         self.residual, self.scale, self.rate = bool(residual), bool(scale), check_rate('dropout', dropout)
-        self.drop = keras.layers.Dropout(self.rate)
+        self.drop = Dropout(self.rate)
 
     def build(self, input_shape):
         names = ['query', 'key', 'value'] + ['residual'] * self.residual

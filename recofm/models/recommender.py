@@ -24,6 +24,7 @@ import tensorflow as tf
 from ..data.batches import Batches, examples_of, slice_inputs
 from ..data.fields import Field, as_fields, check_count
 from ..data.inputs import check_inputs, check_target, needs_values, slot_fields
+from ..layers.table import ids_known
 from ..training.epochs import batches_in_order, can_group, checked_weights, fit_in_groups, forget_groups
 from ..training.optimizers import SparseAdam
 
@@ -153,7 +154,7 @@ def score(self:Recommender,
     if (form := type(inputs)) not in scorers:
         spec = tf.nest.map_structure(lambda a: tf.TensorSpec((None, a.shape[1]), a.dtype), inputs)
         scorers[form] = tf.function(lambda x: self(x, training=False), input_signature=[spec], autograph=False)
-    return scorers[form](inputs).numpy()
+    with ids_known(): return scorers[form](inputs).numpy()
 
 Recommender.score = score
 

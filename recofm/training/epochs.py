@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from ..data.batches import slice_inputs
+from ..layers.table import ids_known
 
 # %% ../../nbs/training/20_epochs.ipynb #c8e43f61
 def epoch_order(
@@ -67,8 +68,9 @@ def group_function(
         last = (examples - 1) // size
         batch = lambda i: tf.nest.map_structure(lambda part: part[i * size:tf.minimum((i + 1) * size, examples)], parts)
         def body(i): step(batch(i)); return i + 1
-        tf.while_loop(lambda i: i < last, body, [0], parallel_iterations=1)
-        return step(batch(last))
+        with ids_known():
+            tf.while_loop(lambda i: i < last, body, [0], parallel_iterations=1)
+            return step(batch(last))
     compiled = tf.function(train_on_group, autograph=False)
     def train(groups):
         group = next(groups)

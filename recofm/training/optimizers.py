@@ -73,14 +73,15 @@ class Sparse:
         refuse(self)
         super().build(variables)
 
+    def pace(self): return self.learning_rate
+
 # %% ../../nbs/training/10_optimizers.ipynb #1b44affc
 @patch
 def _backend_apply_gradients(self:Sparse, grads, trainable_variables):
-    "One step: sum, clip, decay what is dense, update."
+    "One step: sum, clip, update."
     sum_first = summed_in_place if self._distribution_strategy.num_replicas_in_sync > 1 else summed
     grads = self._clip_gradients([sum_first(g) for g in grads])
-    self._apply_weight_decay([v for g, v in zip(grads, trainable_variables) if not isinstance(g, tf.IndexedSlices)])
-    self._backend_update_step(grads, trainable_variables, self.learning_rate)
+    self._backend_update_step(grads, trainable_variables, self.pace())
 
 # %% ../../nbs/training/10_optimizers.ipynb #14544d2a
 @patch
@@ -101,15 +102,14 @@ def beside(self:Sparse,
 
 @patch
 def update_step(self:Sparse, gradient, variable, learning_rate):
-    "Move the rows of a sparse gradient by `rule`; a dense gradient is Keras' business."
-    if not isinstance(gradient, tf.IndexedSlices): return super(Sparse, self).update_step(gradient, variable, learning_rate)
+    "Move the rows that a gradient names by `rule`: some, if it is sparse, or all."
     if self._distribution_strategy.num_replicas_in_sync > 1: gradient = summed(gradient)
-    ids, at = gradient.indices, self._get_variable_index(variable)
+    sparse, at = isinstance(gradient, tf.IndexedSlices), self._get_variable_index(variable)
     whole = [variable, *(self.beside(s[at], variable) for s in self.slots)]
-    w, *slots = [tf.gather(v, ids) for v in whole]
-    lr = tf.cast(learning_rate, w.dtype)
-    if self.weight_decay is not None and self._use_weight_decay(variable): w = w - w*self.weight_decay*lr
-    for v, rows in zip(whole, self.rule(tf.cast(gradient.values, w.dtype), lr, w, *slots)): v.scatter_update(tf.IndexedSlices(rows, ids))
+    w, *slots = [tf.gather(v, gradient.indices) if sparse else v.read_value() for v in whole]
+    g, lr = [tf.cast(x, w.dtype) for x in (gradient.values if sparse else gradient, learning_rate)]
+    if self.weight_decay is not None and self._use_weight_decay(variable): w = w - w*self.weight_decay*tf.cast(self.learning_rate, w.dtype)
+    for v, rows in zip(whole, self.rule(g, lr, w, *slots)): v.scatter_update(tf.IndexedSlices(rows, gradient.indices)) if sparse else v.assign(rows)
 
 # %% ../../nbs/training/10_optimizers.ipynb #aa8c42cd
 @register_keras_serializable('recofm')
@@ -118,11 +118,14 @@ class SparseAdam(Sparse, keras.optimizers.Adam):
     @property
     def slots(self): return self._momentums, self._velocities
 
+    def pace(self):
+        lr = tf.convert_to_tensor(self.learning_rate)
+        t = tf.cast(self.iterations + 1, lr.dtype)
+        return lr * tf.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
+
     def rule(self, g, lr, w, m, v):
-        t = tf.cast(self.iterations + 1, w.dtype)
         m, v = m + (g - m)*(1 - self.beta_1), v + (g*g - v)*(1 - self.beta_2)
-        alpha = lr * tf.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        return w - m*alpha / (tf.sqrt(v) + self.epsilon), m, v
+        return w - m*lr / (tf.sqrt(v) + self.epsilon), m, v
 
 # %% ../../nbs/training/10_optimizers.ipynb #572bb05a
 @register_keras_serializable('recofm')
