@@ -107,7 +107,8 @@ class AutoInt(Recommender):
         self.table = Table(self.fields, common_dim(self.fields), w_reg, embed_reg, linear=linear)
         self.interacting = [InteractingLayer(heads, att_units, residual, scale, att_dropout)
                             for _ in range(check_count('AutoInt', 'att_layers', att_layers, least=0))]
-        self.tower = Tower(hidden_units, activation, dnn_dropout, bn_use)
+        tower = Tower(hidden_units, activation, dnn_dropout, bn_use)
+        self.tower = tower if tower.hidden_units else None
         self.flat, self.out = keras.layers.Flatten(), keras.layers.Dense(1, use_bias=False)
         self.ready()
 
@@ -123,7 +124,7 @@ def logit(self:AutoInt, inputs, training=False):
     w, v = self.table(inputs, training=training)        # (batch, slots, 1 or 0) and (batch, slots, dim), each times its value
     e = field_sums(v, self.fields)                      # (batch, fields, dim)
     parts = [self.flat(self.attended(e, present_fields(inputs, self.fields), training))]
-    if self.tower.hidden_units: parts += [self.tower(self.flat(e), training=training)]
+    if self.tower: parts += [self.tower(self.flat(e), training=training)]
     return self.bias + tf.reduce_sum(w, axis=(1, 2))[:, None] + self.out(tf.concat(parts, axis=1))
 
 # %% ../../nbs/models/65_self_attention.ipynb #b8f1cde4

@@ -104,7 +104,8 @@ class Recommender(keras.Model):
         self.fields, self.output_activation = as_fields(feature_columns), keras.activations.get(output_activation)
         self.bias = self.add_weight(shape=(), initializer='zeros', name='bias')
 
-    def ready(self): self(self.symbolic_inputs())
+    def ready(self):
+        with ids_known(): self(self.symbolic_inputs())
 
     def call(self, inputs, training=False): return self.output_activation(self.logit(inputs, training=training))
 
