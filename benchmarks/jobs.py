@@ -30,7 +30,7 @@ class Job:
     workers: list
     unit: str = 'examples/s'
     rounds: int = 3
-    apart: bool = False         # each turn in a fresh process, where all together would not fit into memory
+    apart: bool = False         # each turn in a fresh process: where all together would not fit into memory, or where a process's luck weighs more than what is measured
     real: bool = False          # needs MovieLens 1M or Frappe
 
     def named(self): return {w.label or w.competitor: asdict(w) for w in self.workers}
@@ -53,6 +53,7 @@ jobs = {
     'deepfm-1M-4096': Job('DeepFM, 1M rows a field, batch 4,096', side_by_side(DEEP, sizes=(10**6,) * 2, batch=4096)),
     'vocabulary': Job('recofm\'s DeepFM by rows a field, batch 1,024',
                       [Worker('recofm', sizes=(n, n), label=f'{vocabulary(n)} rows') for n in (10**4, 10**5, 10**6, 4 * 10**6, 10**7)], rounds=5),
+    'auc': Job('What counting an AUC costs, DeepFM, 6k rows a field', [Worker(n, sizes=(6000, 6000)) for n in ('recofm', 'recofm-bare')], rounds=9, apart=True),
     'fm-6k': Job('FM, 6k rows a field, batch 4,096', side_by_side(SHALLOW, model='FM', data='planted', sizes=(6000, 6000), batch=4096, box=8)),
     'fm-ml-1m': Job('FM, MovieLens 1M, batch 4,096', side_by_side(SHALLOW, model='FM', data='movielens', batch=4096, box=8), rounds=5, real=True),
     'fm-frappe': Job('FM, Frappe (10 fields), batch 4,096', side_by_side(SHALLOW, model='FM', data='frappe', batch=4096, epochs=5, box=8), rounds=5, real=True),
@@ -95,6 +96,7 @@ ratios = [
     *over('deepfm-1M', 'DeepFM, 1M rows', torch_dense=(50, 100), deepctr_legacy=(50, 100), deepctr=(50, 100), keras=(50, 100), torch_sparse=(1, 2)),
     Ratio('A step at 4M rows a field over one at 10k', 'vocabulary', '10k rows', '4M rows', 1.6, 1.3, smaller=True),
     Ratio('A step at 10M rows a field over one at 1M', 'vocabulary', '1M rows', '10M rows', 1.15, 1.05, smaller=True),
+    Ratio('A step that counts an AUC over one that does not', 'auc', 'recofm-bare', 'recofm', 1.05, smaller=True),
     Ratio('Memory over the table and its two slots, 10M rows a field', 'memory', 'recofm', must=1.2, aim=1.05, smaller=True),
     *over('fm-ml-1m', 'FM, MovieLens 1M', modern_fm=(.6, 1)),
     *over('fm-frappe', 'FM, Frappe', modern_fm=(.3, .8)),

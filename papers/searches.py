@@ -33,7 +33,7 @@ frappe = {
     'FFM': search(shallow, lambda r: dict(w_reg=r, v_reg=r), [(2.5e-6, 5e-6)]),
     'FwFM': search(shallow, lambda r: dict(w_reg=r, v_reg=r), [shallow_reg]),
     'FmFM': search(shallow, lambda r: dict(w_reg=r, v_reg=r), [shallow_reg]),
-    'AFM': search(shallow, lambda r, d: dict(att_vector=32, dropout=d, w_reg=r, embed_reg=r), [(1e-6, 5e-6), (.1,)]),
+    'AFM': search(shallow, lambda r, d: dict(att_vector=32, dropout=d, w_reg=r, embed_reg=r), [(1e-6, 5e-6, 2e-5), (.1,)]),
     'NFM': search(shallow, lambda r, d: dict(hidden_units=[200, 200], dnn_dropout=d, w_reg=r, embed_reg=r), [(1e-5, 1e-3), (.2, .4)]),
     'WideDeep': pick(deep, lambda r, d: dict(**tower, dnn_dropout=d, w_reg=r, embed_reg=r), deep_reg),
     'DeepFM': pick(deep, lambda r, d: dict(**tower, dnn_dropout=d, fm_w_reg=r, embed_reg=r), deep_reg),
@@ -47,12 +47,12 @@ frappe = {
 long, towers = options(64, 4096, 5e-3, .3, 2, 4), options(64, 4096, 1e-3, .1, 1, 3)
 frappe_rmse = {
     'FM': search(long, lambda r: dict(w_reg=r, v_reg=r), [(1e-6, 3e-6, 1e-5)]),
-    'HOFM': search(long, lambda r: dict(order=3, w_reg=r, v_reg=r), [(1e-6,)]),
+    'HOFM': search(long, lambda r: dict(order=3, w_reg=r, v_reg=r), [(1e-6, 3e-6)]),
     'FFM': search(options(16, 4096, 5e-3, .3, 2, 4), lambda r: dict(w_reg=r, v_reg=r), [(1e-6, 1e-5)]),
     'AFM': search(long, lambda r: dict(att_vector=32, dropout=.2, w_reg=r, embed_reg=r), [(1e-6,)]),
-    'NFM': search(long, lambda r, d: dict(hidden_units=[128], dnn_dropout=d, w_reg=r, embed_reg=r), [(1e-6, 1e-4), (.3,)]),
-    'DeepFM': search(towers, lambda r: dict(**tower, dnn_dropout=.3, fm_w_reg=r, embed_reg=r), [(1e-4, 1e-3)]),
-    'WideDeep': search(towers, lambda r: dict(**tower, dnn_dropout=.3, w_reg=r, embed_reg=r), [(1e-4, 1e-3)])}
+    'NFM': search(long, lambda r, d: dict(hidden_units=[128], dnn_dropout=d, w_reg=r, embed_reg=r), [(1e-6, 1e-4, 1e-3), (.3,)]),
+    'DeepFM': search(towers, lambda r: dict(**tower, dnn_dropout=.3, fm_w_reg=r, embed_reg=r), [(1e-4, 1e-3, 1e-2)]),
+    'WideDeep': search(towers, lambda r: dict(**tower, dnn_dropout=.3, w_reg=r, embed_reg=r), [(1e-4, 1e-3, 1e-2)])}
 
 # MovieLens 1M, likes: the same effort for all, so that models can be compared. With ids alone there is less to learn from and more to forget.
 likes, quick, likes_reg = options(16, 4096, 2e-3, .3, 1, 2), options(16, 4096, 5e-3, .3, 1, 2), (3e-6, 1e-5)
@@ -78,6 +78,13 @@ ml_1m = {
     'FinalMLP': search(likes, lambda r: dict(hidden_units_1=[128], hidden_units_2=[64], gate_units=[64], heads=4, dnn_dropout=.4, embed_reg=r), [likes_reg])}
 ml_1m_ids = {model: ml_1m[model] for model in ('LR', 'FM', 'DeepFM', 'GMF', 'NeuMF')}
 
+# Vectors four times as long, for models that are little else.
+longer, longer_reg = options(64, 4096, 2e-3, .3, 1, 3), (3e-6, 6e-6)
+ml_1m_64 = {
+    'FM': search(longer, lambda r: dict(w_reg=tenth(r), v_reg=r), [longer_reg]),
+    'GMF': search(longer, lambda r: dict(embed_reg=r), [longer_reg])}
+ml_1m_ids_64 = ml_1m_64
+
 # Ratings: the same, by squared error. A tenth of the rows is gone through in smaller steps, for longer, and with a larger penalty.
 rating, rating_reg, rating_deep = options(16, 4096, 4e-3, .3, 1, 2), (3e-5, 1e-4), (1e-4, 3e-4)
 ml_1m_rating = {
@@ -92,5 +99,6 @@ ml_1m_rating = {
 few = lambda settings: [s | dict(batch_size=1024, learning_rate=4e-3, decay=.5, decay_after=2, patience=5, arguments={k: round(v * 3, 9) if k.endswith('_reg') else v for k, v in s['arguments'].items()}) for s in settings]
 ml_100k_rating = {model: few(settings) for model, settings in ml_1m_rating.items()}
 
-searches = {'frappe': frappe, 'frappe-rmse': frappe_rmse, 'ml-1m': ml_1m, 'ml-1m-ids': ml_1m_ids, 'ml-1m-rating': ml_1m_rating, 'ml-100k-rating': ml_100k_rating}
+searches = {'frappe': frappe, 'frappe-rmse': frappe_rmse, 'ml-1m': ml_1m, 'ml-1m-ids': ml_1m_ids, 'ml-1m-64': ml_1m_64, 'ml-1m-ids-64': ml_1m_ids_64,
+            'ml-1m-rating': ml_1m_rating, 'ml-100k-rating': ml_100k_rating}
 classes = {'DCNv2': 'DCN', 'AutoInt+': 'AutoInt'}   # Models that are another's with other arguments

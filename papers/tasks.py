@@ -51,13 +51,16 @@ context = ['daytime', 'weekday', 'isweekend', 'homework', 'cost', 'weather', 'co
 frappe_columns = dict(target='label', user=['user'], item=['item'], context=context)
 who, what = ['user_id', 'gender', 'age', 'occupation'], ['movie_id', 'year', 'genres']
 sides = dict(user=who, item=what, multi=['genres'])
+ids_only = dict(target='liked', user=['user_id'], item=['movie_id'])
 
 tasks = {
     'frappe': Task('Frappe, AUC', frappe_parts, frappe_columns, 'auc', 'valid', data='frappe/train.csv.gz --valid frappe/valid.csv.gz', seeds=(42, 43, 44)),
     'frappe-rmse': Task('Frappe, RMSE', frappe_parts, frappe_columns, 'rmse', 'valid', 'rating', 2., 'frappe/train.csv.gz --valid frappe/valid.csv.gz',
                         note='The figure is of targets -1 and 1, with predictions cut to that range; recofm train reports that of 0 and 1, about half of it.'),
     'ml-1m': Task('MovieLens 1M, likes, with side features', movielens('ml-1m'), dict(target='liked', **sides), 'auc', 'test', data='ml-1m', seeds=(42, 43, 44)),
-    'ml-1m-ids': Task('MovieLens 1M, likes, ids only', movielens('ml-1m'), dict(target='liked', user=['user_id'], item=['movie_id']), 'auc', 'test', data='ml-1m'),
+    'ml-1m-ids': Task('MovieLens 1M, likes, ids only', movielens('ml-1m'), ids_only, 'auc', 'test', data='ml-1m', seeds=(42, 43, 44)),
+    'ml-1m-64': Task('MovieLens 1M, likes, with side features, vectors of 64', movielens('ml-1m'), dict(target='liked', **sides), 'auc', 'test', data='ml-1m', seeds=(42, 43, 44)),
+    'ml-1m-ids-64': Task('MovieLens 1M, likes, ids only, vectors of 64', movielens('ml-1m'), ids_only, 'auc', 'test', data='ml-1m', seeds=(42, 43, 44)),
     'ml-1m-rating': Task('MovieLens 1M, ratings', movielens('ml-1m', (.85, .05, .1)), dict(target='rating', **sides), 'rmse', 'test', 'rating', data='ml-1m',
                          note='The figure is of a random 85 : 5 : 10; recofm train splits 8 : 1 : 1.'),
     'ml-100k-rating': Task('MovieLens 100K, ratings, fold u1', first_fold, dict(target='rating', **sides, bucket={'age': 8}), 'rmse', 'test', 'rating', data='ml-100k',

@@ -8,9 +8,9 @@ tune(data)        where there is something to choose before: choose the quickest
 """
 from importlib import import_module
 
-MODULES = {'recofm': 'with_recofm', 'torch-dense': 'with_torch', 'torch-sparse': 'with_torch', 'keras': 'with_keras', 'keras-bare': 'with_keras',
+MODULES = {'recofm': 'with_recofm', 'recofm-bare': 'with_recofm', 'torch-dense': 'with_torch', 'torch-sparse': 'with_torch', 'keras': 'with_keras', 'keras-bare': 'with_keras',
            'deepctr': 'with_deepctr', 'deepctr-legacy': 'with_deepctr', 'modern-fm': 'with_modern_fm'}
-LABELS = {'recofm': 'recofm', 'torch-dense': 'PyTorch, Adam', 'torch-sparse': 'PyTorch, SparseAdam', 'keras': 'Keras', 'keras-bare': 'Keras without AUC',
+LABELS = {'recofm': 'recofm', 'recofm-bare': 'recofm without AUC', 'torch-dense': 'PyTorch, Adam', 'torch-sparse': 'PyTorch, SparseAdam', 'keras': 'Keras', 'keras-bare': 'Keras without AUC',
           'deepctr': 'DeepCTR on Keras 3', 'deepctr-legacy': 'DeepCTR on Keras 2', 'modern-fm': 'modern-fm'}
 
 

@@ -84,7 +84,7 @@ def present_fields(
 
 # %% ../../nbs/models/65_self_attention.ipynb #47e1fab2
 class AutoInt(Recommender):
-    "Interacting layers over the fields' vectors, with hidden_units a tower beside them (Song et al. 2019, equation 9)."
+    "Interacting layers over the fields' vectors (Song et al. 2019, equation 9); with hidden_units a tower beside them, their AutoInt+."
     def __init__(self,
         feature_columns,              # List of `Field`s of one dim, or dictionaries with feat, feat_num and embed_dim
         hidden_units=(),              # Units of each layer of the tower; empty: no tower

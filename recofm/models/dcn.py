@@ -73,7 +73,7 @@ class CrossLowRank(Cross):
 # %% ../../nbs/models/50_dcn.ipynb #adbc8345
 @register_keras_serializable('recofm')
 class CrossMixture(CrossLowRank):
-    "A gated sum of low-rank layers that bend in the space they project to (Wang et al. 2021)."
+    "A gated sum of low-rank layers that bend in the space they project to (Wang et al. 2021, equations 3 and 4)."
     def __init__(self,
         rank: int=32,      # Columns of U and of V, at least 1
         experts: int=4,    # How many low-rank layers, at least 1

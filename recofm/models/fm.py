@@ -6,8 +6,11 @@
 __all__ = ['FM']
 
 # %% ../../nbs/models/20_fm.ipynb #32177488
+import numpy as np
 import tensorflow as tf
+from fastcore.basics import patch
 from ..data.fields import common_dim
+from ..data.inputs import check_inputs, slot_fields
 from ..layers.interaction import pairs
 from ..layers.table import Table
 from .recommender import Recommender
@@ -30,3 +33,15 @@ class FM(Recommender):
     def logit(self, inputs, training=False):
         w, v = self.table(inputs, training=training)                # x_i w_i and x_i v_i: (batch, slots, 1) and (batch, slots, k)
         return self.bias + tf.reduce_sum(w, axis=1) + pairs(v)
+
+# %% ../../nbs/models/20_fm.ipynb #b6451b3b
+@patch
+def side_vectors(self:FM,
+    inputs,    # Ids, or ids and values; the slots of the other side are not used
+    side: str  # 'item'; or 'user': all fields that are not the item's, context included
+) -> tuple[np.ndarray, np.ndarray]:
+    "A number (examples,) and a vector (examples, k): the score is the bias, both sides' numbers and their vectors' dot product."
+    if side not in ('user', 'item'): raise ValueError(f"side must be 'user' or 'item'. Received: {side!r}")
+    mine = np.array([(f.side == 'item') == (side == 'item') for f in self.fields])[slot_fields(self.fields)]
+    w, v = (tf.boolean_mask(part, mine, axis=1) for part in self.table(check_inputs(inputs, self.fields)))
+    return (tf.reduce_sum(w, axis=1) + pairs(v)).numpy()[:, 0], tf.reduce_sum(v, axis=1).numpy()
