@@ -52,7 +52,7 @@ jobs = {
     'deepfm-6k-4096': Job('DeepFM, 6k rows a field, batch 4,096', side_by_side(DEEP, sizes=(6000,) * 2, batch=4096)),
     'deepfm-1M-4096': Job('DeepFM, 1M rows a field, batch 4,096', side_by_side(DEEP, sizes=(10**6,) * 2, batch=4096)),
     'vocabulary': Job('recofm\'s DeepFM by rows a field, batch 1,024',
-                      [Worker('recofm', sizes=(n, n), label=f'{vocabulary(n)} rows') for n in (10**4, 10**5, 10**6, 4 * 10**6, 10**7)], rounds=5),
+                      [Worker('recofm', sizes=(n, n), label=f'{vocabulary(n)} rows') for n in (10**4, 10**5, 10**6, 4 * 10**6, 10**7)], rounds=9),
     'auc': Job('What counting an AUC costs, DeepFM, 6k rows a field', [Worker(n, sizes=(6000, 6000)) for n in ('recofm', 'recofm-bare')], rounds=9, apart=True),
     'fm-6k': Job('FM, 6k rows a field, batch 4,096', side_by_side(SHALLOW, model='FM', data='planted', sizes=(6000, 6000), batch=4096, box=8)),
     'fm-ml-1m': Job('FM, MovieLens 1M, batch 4,096', side_by_side(SHALLOW, model='FM', data='movielens', batch=4096, box=8), rounds=5, real=True),
