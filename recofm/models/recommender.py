@@ -154,8 +154,8 @@ def score(self:Recommender,
     scorers = vars(self).setdefault('scorers', {})
     if (form := type(inputs)) not in scorers:
         spec = tf.nest.map_structure(lambda a: tf.TensorSpec((None, a.shape[1]), a.dtype), inputs)
-        scorers[form] = tf.function(lambda x: self(x, training=False), input_signature=[spec], autograph=False)
-    with ids_known(): return scorers[form](inputs).numpy()
+        with ids_known(): scorers[form] = tf.function(lambda x: self(x, training=False), input_signature=[spec], autograph=False).get_concrete_function()
+    return scorers[form](inputs).numpy()
 
 Recommender.score = score
 
