@@ -26,7 +26,7 @@ def check_rate(
 class Dropout(keras.layers.Dropout):
     "Keras' `Dropout` by a product: the same numbers, sooner."
     def call(self, x, training=False):
-        if not (training and self.rate): return x
+        if not training or not 0 < self.rate < 1 or self.noise_shape: return super().call(x, training=training)
         random = keras.random.uniform(keras.ops.shape(x), dtype=x.dtype, seed=self.seed_generator)
         return x * (1 / (1 - self.rate)) * keras.ops.cast(random >= self.rate, x.dtype)
 
