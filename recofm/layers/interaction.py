@@ -21,7 +21,8 @@ def pairs(
 ):
     "The sum over all pairs of slots of their dot product, (batch, 1), with its gradient."
     def both(a):
+        row = tf.reshape(a, [-1, a.shape[1] * a.shape[2]])     # one vector after the other
         total = tf.reduce_sum(a, axis=1)
-        P = tf.reduce_sum(total**2 - tf.reduce_sum(a**2, axis=1), axis=1, keepdims=True) / 2
-        return P, lambda upstream: (upstream * total)[:, None] - upstream[..., None] * a
+        P = (tf.reduce_sum(total**2, axis=1, keepdims=True) - tf.reduce_sum(row**2, axis=1, keepdims=True)) / 2
+        return P, lambda upstream: tf.reshape(upstream * (tf.tile(total, [1, a.shape[1]]) - row), tf.shape(a))
     return tf.custom_gradient(both)(a)

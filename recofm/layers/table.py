@@ -118,7 +118,7 @@ def penalty(
 ):
     "The L2 penalty on the rows, with its gradient: twice the strength times the row."
     strength = np.array([w_reg] * linear + [v_reg] * (rows.shape[1] - linear), 'float32')
-    penalised = tf.custom_gradient(lambda r: (tf.reduce_sum(r**2 * strength), lambda upstream: 2 * upstream * strength * r))
+    penalised = tf.custom_gradient(lambda r: (tf.reduce_sum(tf.reduce_sum(r**2, axis=0) * strength), lambda upstream: 2 * upstream * strength * r))
     return penalised(rows)
 
 # %% ../../nbs/layers/10_table.ipynb #a99a9ec0

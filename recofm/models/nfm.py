@@ -11,7 +11,7 @@ import tensorflow as tf
 from ..data.fields import common_dim
 from ..layers.interaction import bi_interaction
 from ..layers.table import Table
-from ..layers.tower import Dropout, Tower, check_rate
+from ..layers.tower import BatchNormalization, Dropout, Tower, check_rate
 from .recommender import Recommender
 
 # %% ../../nbs/models/30_nfm.ipynb #444c9fa2
@@ -30,7 +30,7 @@ class NFM(Recommender):
     ):
         super().__init__(feature_columns, output_activation, **kwargs)
         self.table = Table(self.fields, common_dim(self.fields), w_reg, embed_reg)
-        self.normalise = keras.layers.BatchNormalization(momentum=.9) if bn_use else keras.layers.Identity()
+        self.normalise = BatchNormalization(momentum=.9) if bn_use else keras.layers.Identity()
         self.drop = Dropout(check_rate('dnn_dropout', dnn_dropout))
         self.tower = Tower(hidden_units, activation, dnn_dropout)
         self.out = keras.layers.Dense(1, use_bias=False)
