@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['clauses', 'bound_arguments', 'named_errors', 'is_stream', 'check_stream', 'prepare', 'Recommender', 'symbolic_inputs',
-           'compile', 'compile_from_config', 'score', 'expected_of', 'fit', 'evaluate', 'predict', 'contract_fields',
-           'contract_data', 'other_padding', 'Case', 'outputs', 'gives_one_number_per_row',
+           'RunningAUC', 'compile', 'compile_from_config', 'score', 'expected_of', 'fit', 'evaluate', 'predict',
+           'contract_fields', 'contract_data', 'other_padding', 'Case', 'outputs', 'gives_one_number_per_row',
            'row_does_not_see_its_neighbours', 'padding_changes_no_score', 'saves_and_loads_as_the_same_function',
            'tables', 'loss_falls', 'two_runs_agree_and_padding_moves_nothing', 'rows_not_named_stay', 'check_model']
 
@@ -123,6 +123,32 @@ def symbolic_inputs(self:Recommender):
 
 Recommender.symbolic_inputs = symbolic_inputs
 
+# %% ../../nbs/models/10_recommender.ipynb #f8a5b2c6
+@register_keras_serializable('recofm')
+class RunningAUC(keras.metrics.Metric):
+    "The AUC of `keras.metrics.AUC`, from a histogram of the predictions of each class."
+    def __init__(self,
+        num_thresholds: int=200, # Evenly from 0 to 1, at least 2
+        name='auc', dtype=None   # Of a Keras metric
+    ):
+        super().__init__(name=name, dtype=dtype)
+        self.num_thresholds = check_count('RunningAUC', 'num_thresholds', num_thresholds, least=2)
+        self.counts = self.add_variable((self.num_thresholds, 2), 'zeros', name='counts')
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y, p = [tf.reshape(tf.cast(x, self.dtype), [-1, 1]) for x in (y_true, y_pred)]
+        between = tf.cast(tf.math.ceil(tf.clip_by_value(p, 0., 1.) * (self.num_thresholds - 1)), tf.int32) - 1
+        classes = tf.concat([1 - y, y], axis=1)
+        if sample_weight is not None: classes = classes * tf.reshape(tf.cast(sample_weight, self.dtype), [-1, 1])
+        self.counts.assign_add(tf.math.unsorted_segment_sum(classes, tf.maximum(between[:, 0], 0), self.num_thresholds))
+
+    def result(self):
+        above = tf.cumsum(self.counts.value, reverse=True)                     # (thresholds, classes)
+        x, y = tf.unstack(tf.math.divide_no_nan(above, above[:1]), axis=1)     # false and true positive rate
+        return tf.reduce_sum((x[:-1] - x[1:]) * (y[:-1] + y[1:])) / 2
+
+    def get_config(self): return dict(super().get_config(), num_thresholds=self.num_thresholds)
+
 # %% ../../nbs/models/10_recommender.ipynb #18c1c861
 def compile(self:Recommender,
     optimizer=None, # Any Keras optimizer; None: `SparseAdam()`
@@ -132,9 +158,9 @@ def compile(self:Recommender,
 ):
     "Keras' `compile` with stated defaults."
     clicks = self.output_activation is keras.activations.sigmoid
-    if metrics is None: metrics = [keras.metrics.AUC(name='auc')] if clicks else [keras.metrics.RootMeanSquaredError(name='rmse')]
+    if metrics is None: metrics = [RunningAUC()] if clicks else [keras.metrics.RootMeanSquaredError(name='rmse')]
     loss = loss or ('binary_crossentropy' if clicks else 'mean_squared_error')
-    self.asks_auc = any(isinstance(m, keras.metrics.AUC) or str(m).lower() == 'auc' for m in keras.tree.flatten(metrics))
+    self.asks_auc = any(isinstance(m, (keras.metrics.AUC, RunningAUC)) or str(m).lower() == 'auc' for m in keras.tree.flatten(metrics))
     forget_groups(self)
     keras.Model.compile(self, SparseAdam() if optimizer is None else optimizer, loss, metrics=metrics, **dict(jit_compile=False) | kwargs)
 
