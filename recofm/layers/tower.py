@@ -27,8 +27,8 @@ def check_rate(
 class Dropout(keras.layers.Dropout):
     "Keras' `Dropout`, with 16 random bits for a unit and a product."
     def call(self, x, training=False):
-        if not training or not 0 < self.rate < 1 or self.noise_shape: return super().call(x, training=training)
         dropped, n = round(self.rate * 2**16), tf.size(x)      # of 65,536 numbers; units
+        if not training or not 0 < dropped < 2**16 or self.noise_shape: return super().call(x, training=training)
         seed = tf.cast(self.seed_generator.next(), tf.int32)
         pairs = tf.random.stateless_uniform([(n + 1) // 2], seed, None, None, tf.int32)
         stays = tf.reshape(tf.bitcast(pairs, tf.uint16), [-1])[:n] >= dropped
@@ -39,8 +39,8 @@ class Dropout(keras.layers.Dropout):
 class BatchNormalization(keras.layers.BatchNormalization):
     "Keras' `BatchNormalization`, with its gradient written down for rows of units."
     def call(self, x, training=False, mask=None):
-        plain = self.center and self.scale and mask is None and len(x.shape) == 2 and x.dtype == self.gamma.dtype
-        if not (training and self.trainable and plain): return super().call(x, training=training, mask=mask)
+        plain = self.center and self.scale and not self.synchronized and mask is None and len(x.shape) == 2 and self.axis in (-1, 1)
+        if not (training and self.trainable and plain and x.dtype == self.gamma.dtype): return super().call(x, training=training, mask=mask)
         y, *seen = self.normalise(x, self.gamma.value, self.beta.value)
         for moving, now in zip((self.moving_mean, self.moving_variance), seen): moving.assign(moving * self.momentum + now * (1 - self.momentum))
         return y

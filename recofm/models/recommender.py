@@ -137,10 +137,10 @@ class RunningAUC(keras.metrics.Metric):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         y, p = [tf.reshape(tf.cast(x, self.dtype), [-1, 1]) for x in (y_true, y_pred)]
-        between = tf.cast(tf.math.ceil(tf.clip_by_value(p, 0., 1.) * (self.num_thresholds - 1)), tf.int32) - 1
+        between = tf.cast(tf.math.ceil(p * (self.num_thresholds - 1)), tf.int32) - 1
         classes = tf.concat([1 - y, y], axis=1)
         if sample_weight is not None: classes = classes * tf.reshape(tf.cast(sample_weight, self.dtype), [-1, 1])
-        self.counts.assign_add(tf.math.unsorted_segment_sum(classes, tf.maximum(between[:, 0], 0), self.num_thresholds))
+        self.counts.assign_add(tf.math.unsorted_segment_sum(classes, tf.clip_by_value(between[:, 0], 0, self.num_thresholds - 2), self.num_thresholds))
 
     def result(self):
         above = tf.cumsum(self.counts.value, reverse=True)                     # (thresholds, classes)
