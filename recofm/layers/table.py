@@ -98,17 +98,17 @@ def read_touched(
     ids,        # Rows, int32 (batch, slots)
     values=None # float32 (batch, slots), 0 where there is padding; None: no padding
 ):
-    "The distinct rows that the batch touches, (touched, width), and those of each slot, (batch, slots, width)."
-    shape, flat = tf.shape(ids), tf.reshape(ids, [-1])
-    if values is None:
-        touched, position = tf.unique(flat)
-        rows = here = tf.nn.embedding_lookup(table, touched)
+    "The distinct rows that the batch touches, (touched, width), and those of each slot, padding too, (batch, slots, width)."
+    flat = tf.reshape(ids, [-1])
+    if values is None: touched, position = tf.unique(flat)
     else:
         marked = tf.where(tf.reshape(values, [-1]) != 0, flat, -1)
         touched, position = tf.unique(tf.concat([[-1], marked], axis=0))   # the first is padding
-        rows = tf.nn.embedding_lookup(table, touched[1:])
-        here, position = tf.pad(rows, [[1, 0], [0, 0]]), position[1:]
-    return rows, tf.reshape(tf.gather(here, position), tf.concat([shape, [table.shape[1]]], axis=0))
+        touched, position = touched[1:], position[1:] - 1
+    rows, there = tf.nn.embedding_lookup(table, touched), tf.stop_gradient(tf.nn.embedding_lookup(table, flat))
+    backwards = lambda upstream: tf.math.unsorted_segment_sum(upstream, position, tf.size(touched))
+    each = tf.custom_gradient(lambda rows: (tf.identity(there), backwards))
+    return rows, tf.reshape(each(rows), tf.concat([tf.shape(ids), [table.shape[1]]], axis=0))
 
 # %% ../../nbs/layers/10_table.ipynb #69d4cbd5
 def penalty(

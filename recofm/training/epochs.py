@@ -36,13 +36,13 @@ def groups_of(
     seed: int=0
 ):
     "Groups of batches, (batch_size, parts of a group), epoch after epoch; the last group and the last batch of an epoch hold what is left."
-    parts = tf.nest.map_structure(tf.convert_to_tensor, parts)
+    parts = tf.nest.map_structure(np.asarray, parts)
     examples, group = len(parts[1]), batch_size * steps
     for epoch in range(epochs):
         order = epoch_order(examples, epoch, seed) if shuffle else np.arange(examples, dtype='int32')
         for start in range(0, examples, group):
             rows = order[start:start + group]
-            yield batch_size, tf.nest.map_structure(lambda part: tf.gather(part, rows), parts)
+            yield batch_size, tf.nest.map_structure(lambda part: tf.convert_to_tensor(part.take(rows, axis=0)), parts)
 
 # %% ../../nbs/training/20_epochs.ipynb #c053369e
 def ahead(
