@@ -68,7 +68,9 @@ def entry(name, module):
     if not callable(thing): return ''
     plain = inspect.signature(thing)
     plain = plain.replace(parameters=[p.replace(annotation=p.empty) for p in plain.parameters.values()], return_annotation=plain.empty)
-    table = re.sub(r'(?<=\w) \| (?=None)', r' \\| ', DocmentTbl(thing)._repr_markdown_().strip())
+    rows = DocmentTbl(thing)._repr_markdown_().strip().splitlines()
+    several = [row.count('|') - rows[0].count('|') for row in rows]              # in the cells themselves: a type such as `int | None`
+    table = '\n'.join(re.sub(r'(?<=\w) \| (?=None\b)', r' \\| ', row, count=n) if n > 0 else row for row, n in zip(rows, several))
     line = next(iter((inspect.getdoc(thing) or '').splitlines()), '')
     return '\n\n'.join(filter(None, [f'[`{name}`](#{name.lower()})`{plain}`{{.signature}}', line, table]))
 

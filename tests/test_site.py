@@ -123,3 +123,9 @@ def test_each_definition_has_its_signature_and_its_parameters():
             page = (docs/link.partition('#')[0]).read_text()
             assert re.search(rf'<a href="#{name.lower()}(-definition)?"><code>{name}</code></a><code class="signature">', page), f'{module}.{name}'
     assert 'Length of the vectors, at least 1; None: the fields' in (docs/'models/fm.html').read_text().partition('Reference')[2]
+
+
+@each_page
+def test_parameters_stand_in_their_columns(page):
+    "A default `None` stands beside its type, and not in the cell of the name."
+    assert re.findall(r'<td>[^<]* \| NoneType[^<]*</td>|<td>[^<]*None \| None</td>', page.path.read_text()) == []
