@@ -24,7 +24,7 @@ def planted(sizes, examples, seed=0):
 
 def movielens():
     "MovieLens 1M: user and movie, liked where the rating is above 3."
-    from recofm.data.movielens import load
+    from recofm.datasets.movielens import load
     frame = load('ml-1m')
     ids = np.stack([np.unique(frame[c], return_inverse=True)[1] for c in ('user_id', 'movie_id')], axis=1)
     return ids.astype('int32'), (frame.rating > 3).to_numpy('float32')

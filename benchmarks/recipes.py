@@ -1,7 +1,7 @@
 "Two whole jobs on MovieLens 1M, with their test AUC: that of the widely copied notebook, and one with what is known of users and movies."
 from time import perf_counter
 import keras
-from recofm.data.movielens import load
+from recofm.datasets.movielens import load
 from recofm.data.schema import Schema
 from recofm.data.splits import split
 from recofm.evaluation.metrics import auc

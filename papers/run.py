@@ -33,7 +33,7 @@ def measured(task, target, prediction):
 
 def settings_of(name, model, options, seed):
     "The settings of a training as a run has them."
-    from recofm.serving.run import Settings
+    from recofm.runs.run import Settings
     from searches import classes
     from tasks import tasks
     task, options = tasks[name], dict(options)
@@ -44,7 +44,7 @@ def settings_of(name, model, options, seed):
 def trial(name, model, options, seed):
     "Train once; returns a line of results.jsonl."
     from importlib.metadata import version
-    from recofm.serving.run import fitted
+    from recofm.runs.run import fitted
     from tasks import tasks
     task, settings = tasks[name], settings_of(name, model, options, seed)
     parts = task.parts(seed)
@@ -152,7 +152,7 @@ def file_of(name, model): return recipes/name/f"{model.lower().replace('+', '-pl
 
 def recipe(task, line):
     "The text of a recipe file."
-    from recofm.cli import recipe_of
+    from recofm.cli.train import recipe_of
     value = line[task.quoted][task.metric]
     head = [f"# {line['model']} on {task.title}: {task.metric.upper()} {value:.4f} on the {dict(valid='validation', test='test')[task.quoted]} part with seed {line['seed']}",
             f"# recofm train --config {file_of(line['task'], line['model']).relative_to(recipes.parent)} --data {task.data} --out runs/{file_of(line['task'], line['model']).stem}"]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 import pandas as pd
-from recofm.data.movielens import load
+from recofm.datasets.movielens import load
 from recofm.data.splits import split
 
 

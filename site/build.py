@@ -223,6 +223,22 @@ def offer_notebooks(pages, docs):
         replace((docs/unnumbered(where.as_posix())).with_suffix('.html'), *(f'<div class="quarto-title-meta">{o}</div>' for o in ('', link)))
 
 
+MOVED = {
+    'cli.html': 'cli/index.html',
+    'data/movielens.html': 'datasets/movielens.html',
+    'data/synthetic.html': 'datasets/synthetic.html',
+    'serving/run.html': 'runs/run.html'}
+
+
+def redirect(docs):
+    "Leave a page where a page stood once, which leads on to where it stands now."
+    for old, new in MOVED.items():
+        to = '../'*old.count('/') + new
+        (docs/old).write_text(f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Moved</title>\n'
+                              f'<meta http-equiv="refresh" content="0; url={to}"></head>\n'
+                              f'<body><p>This page has moved <a href="{to}">here</a>.</p></body></html>\n')
+
+
 def main():
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     config = get_config()
@@ -235,6 +251,7 @@ def main():
     shutil.copytree(site.out, docs)
     settle(docs, config.doc_host + config.doc_baseurl)
     offer_notebooks(config.nbs_path, docs)
+    redirect(docs)
     print('\n'.join([f'docs/ holds {len(site.pages)} pages', *site.warnings]))
 
 

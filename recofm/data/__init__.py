@@ -4,18 +4,51 @@
 
 # %% auto #0
 __all__ = ['Field', 'as_fields', 'Vocabulary', 'Categorical', 'Numeric', 'Bucketized', 'MultiValued', 'Schema', 'check_inputs',
-           'Batches', 'Negatives', 'MatrixSchema', 'read_libffm', 'split', 'load', 'planted']
+           'MatrixSchema', 'read_libffm', 'Batches', 'Negatives', 'split', 'load', 'planted']
 
 # %% ../../nbs/data/index.ipynb #af455d1e
+import sys
 from importlib import import_module
+from importlib.util import spec_from_loader
 
 # %% ../../nbs/data/index.ipynb #e615b234
-_pages = dict(Field='fields', as_fields='fields', Vocabulary='vocabulary', Categorical='columns', Numeric='columns', Bucketized='columns',
-              MultiValued='columns', Schema='schema', check_inputs='inputs', Batches='batches', Negatives='negatives', MatrixSchema='matrices', read_libffm='matrices', split='splits', load='movielens',
-              planted='synthetic')
-_all_ = ['Field', 'as_fields', 'Vocabulary', 'Categorical', 'Numeric', 'Bucketized', 'MultiValued', 'Schema', 'check_inputs', 'Batches',
-         'Negatives', 'MatrixSchema', 'read_libffm', 'split', 'load', 'planted']
+_pages = dict(
+    Field='fields', as_fields='fields', Vocabulary='vocabulary',
+    Categorical='columns', Numeric='columns', Bucketized='columns',
+    MultiValued='columns', Schema='schema', check_inputs='inputs',
+    MatrixSchema='matrices', read_libffm='matrices', Batches='batches',
+    Negatives='negatives', split='splits')
+_elsewhere = dict(
+    load='recofm.datasets.movielens', planted='recofm.datasets.synthetic')
+_all_ = ['Field', 'as_fields', 'Vocabulary', 'Categorical', 'Numeric',
+         'Bucketized', 'MultiValued', 'Schema', 'check_inputs',
+         'MatrixSchema', 'read_libffm', 'Batches', 'Negatives', 'split',
+         'load', 'planted']
 
 def __getattr__(name):
-    if name not in _pages: raise AttributeError(f"recofm.data has no {name!r}. Expected one of {sorted(_pages)}")
-    return getattr(import_module(f'recofm.data.{_pages[name]}'), name)
+    "The public name, from the page that defines it."
+    pages = {n: f'recofm.data.{p}' for n, p in _pages.items()} | _elsewhere
+    if name not in pages:
+        expected = f"Expected one of {sorted(pages)}"
+        raise AttributeError(f"recofm.data has no {name!r}. {expected}")
+    return getattr(import_module(pages[name]), name)
+
+# %% ../../nbs/data/index.ipynb #fdc61b45
+class _Moved:
+    "Finds a module that moved to another room under its old name."
+    places = {
+        'recofm.data.movielens': 'recofm.datasets.movielens',
+        'recofm.data.synthetic': 'recofm.datasets.synthetic',
+        'recofm.serving.run': 'recofm.runs.run'}
+
+    def find_spec(self, name, path=None, target=None):
+        if name in self.places: return spec_from_loader(name, self)
+
+    def create_module(self, spec): return None
+
+    def exec_module(self, module):
+        name = module.__name__
+        sys.modules[name] = import_module(self.places[name])
+
+if not any(isinstance(finder, _Moved) for finder in sys.meta_path):
+    sys.meta_path.append(_Moved())

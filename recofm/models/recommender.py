@@ -7,7 +7,8 @@ __all__ = ['clauses', 'bound_arguments', 'named_errors', 'is_stream', 'check_str
            'RunningAUC', 'compile', 'compile_from_config', 'score', 'expected_of', 'fit', 'evaluate', 'predict',
            'contract_fields', 'contract_data', 'other_padding', 'Case', 'outputs', 'gives_one_number_per_row',
            'row_does_not_see_its_neighbours', 'padding_changes_no_score', 'saves_and_loads_as_the_same_function',
-           'tables', 'loss_falls', 'two_runs_agree_and_padding_moves_nothing', 'rows_not_named_stay', 'check_model']
+           'table_layers', 'loss_falls', 'two_runs_agree_and_padding_moves_nothing', 'rows_not_named_stay',
+           'check_model']
 
 # %% ../../nbs/models/10_recommender.ipynb #c55c8c0a
 import inspect
@@ -320,7 +321,7 @@ def saves_and_loads_as_the_same_function(case):
     np.testing.assert_array_equal(outputs(again, case.x), outputs(model, case.x))
 
 # %% ../../nbs/models/10_recommender.ipynb #c260a7a0
-def tables(model):
+def table_layers(model):
     "The tables of a model."
     return [layer for layer in model._flatten_layers() if type(layer).__name__ == 'Table']
 
@@ -336,9 +337,9 @@ def two_runs_agree_and_padding_moves_nothing(case):
 
 def rows_not_named_stay(case):
     (model, _), few = case.trained, slice_inputs(case.x, slice(4))
-    before = [table.table.numpy() for table in tables(model)]
+    before = [table.table.numpy() for table in table_layers(model)]
     model.fit(few, case.y[:4], batch_size=32, epochs=2, verbose=0)
-    for table, then in zip(tables(model), before):
+    for table, then in zip(table_layers(model), before):
         named = (few['ids'] + table.starts)[few['values'] != 0] if isinstance(few, dict) else few + table.starts
         stay = np.setdiff1d(np.arange(table.rows), named)
         np.testing.assert_array_equal(table.table.numpy()[stay], then[stay])

@@ -5,14 +5,19 @@
 # %% auto #0
 __all__ = ['Artifact', 'Catalogue', 'Settings']
 
-# %% ../../nbs/serving/index.ipynb #af455d1e
+# %% ../../nbs/serving/index.ipynb #a8c91acb
 from importlib import import_module
 
-# %% ../../nbs/serving/index.ipynb #929bf3a0
-_pages = dict(Artifact='artifact', Catalogue='recommend', Settings='run')
+# %% ../../nbs/serving/index.ipynb #28f8596e
+_pages = dict(
+    Artifact='recofm.serving.artifact',
+    Catalogue='recofm.serving.recommend',
+    Settings='recofm.runs.run')
 _all_ = ['Artifact', 'Catalogue', 'Settings']
 
 def __getattr__(name):
-    "Import the page that defines `name` when the name is first used"
-    if name not in _pages: raise AttributeError(f"module 'recofm.serving' has no attribute {name!r}")
-    return getattr(import_module(f'recofm.serving.{_pages[name]}'), name)
+    "The public name, from the page that defines it."
+    if name not in _pages:
+        expected = f"Expected one of {sorted(_pages)}"
+        raise AttributeError(f"recofm.serving has no {name!r}. {expected}")
+    return getattr(import_module(_pages[name]), name)
