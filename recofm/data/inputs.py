@@ -20,7 +20,7 @@ def needs_values(
     fields # List of `Field`s
 ) -> bool:
     "Whether ids alone are not enough."
-    return any(f.kind != 'categorical' or f.slots > 1 for f in fields)
+    return any(f.values for f in fields)
 
 # %% ../../nbs/data/35_inputs.ipynb #640f047c
 def check_ids(
@@ -65,7 +65,7 @@ def check_inputs(
     "The inputs in the types that a model takes, or a `ValueError` that names what is wrong with them."
     if not isinstance(inputs, dict):
         if needs_values(fields):
-            some = next(f.name for f in fields if f.kind != 'categorical' or f.slots > 1)
+            some = next(f.name for f in fields if f.values)
             raise ValueError(f"Expected {{'ids': ..., 'values': ...}}, since field {some!r} has values. Received ids alone")
         return check_ids(inputs, fields)
     if set(inputs) != {'ids', 'values'}: raise ValueError(f"Expected the keys 'ids' and 'values'. Received {sorted(inputs)}")

@@ -35,7 +35,7 @@ def pairs_here(
     f, g = np.triu_indices(len(fields), k=1)
     if not isinstance(inputs, dict): return tf.ones([tf.shape(inputs)[0], len(f)], tf.bool)
     counts = field_sums(tf.cast(inputs['values'] != 0, tf.float32)[..., None], fields)[..., 0]
-    here = (counts > 0) | np.array([field.kind == 'numeric' for field in fields])
+    here = (counts > 0) | np.array([not field.padded for field in fields])
     return tf.gather(here, f, axis=1) & tf.gather(here, g, axis=1)
 
 # %% ../../nbs/models/35_afm.ipynb #edf73201

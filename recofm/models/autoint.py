@@ -80,7 +80,7 @@ def present_fields(
     "Which fields each example has, bool (batch, fields); None where there are ids alone."
     if not isinstance(inputs, dict): return None
     filled = field_sums(tf.cast(inputs['values'] != 0, tf.float32)[..., None], fields)[..., 0]
-    return filled + np.array([f.kind == 'numeric' for f in fields], 'float32') > 0
+    return filled + np.array([not f.padded for f in fields], 'float32') > 0
 
 # %% ../../nbs/models/65_self_attention.ipynb #47e1fab2
 class AutoInt(Recommender):
