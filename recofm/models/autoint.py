@@ -96,7 +96,7 @@ def present_fields(
 class AutoInt(Recommender):
     "Interacting layers, and a tower beside them (Song et al. 2019)."
     def __init__(self,
-        feature_columns,              # List of `Field`s of one dim
+        feature_columns,              # `Field`s or dictionaries of one dim
         hidden_units=(),              # Units of the tower's layers; empty: none
         att_layers: int=3,            # Interacting layers; 0: a linear model
         heads: int=2,                 # Of each interacting layer
