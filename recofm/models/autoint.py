@@ -22,44 +22,51 @@ def attention_weights(
     query,            # (batch, fields, heads, units)
     key,              # (batch, fields, heads, units)
     present=None,     # Which fields there are, bool (batch, fields); None: all
-    scale: bool=False # Whether to divide the logits by the square root of the units
+    scale: bool=False # Whether logits are divided by the root of the units
 ):
-    "How much each field attends to each, (batch, heads, fields, fields): rows of present fields sum to one."
+    "How much fields attend to fields, (batch, heads, fields, attended to)."
     logits = tf.einsum('bmha,bjha->bhmj', query, key)
     if scale: logits = logits / query.shape[-1]**.5
     if present is None: return tf.nn.softmax(logits)
     answers, asks = present[:, None, None, :], present[:, None, :, None]
-    return tf.nn.softmax(tf.where(answers, logits, logits.dtype.min)) * tf.cast(asks, logits.dtype)
+    logits = tf.where(answers, logits, logits.dtype.min)
+    return tf.nn.softmax(logits) * tf.cast(asks, logits.dtype)
 
 # %% ../../nbs/models/65_self_attention.ipynb #b9298fad
 @register_keras_serializable('recofm')
 class InteractingLayer(keras.layers.Layer):
-    "Multi-head self-attention over fields, the field itself added, and a ReLU (Song et al. 2019, equations 5 to 8)."
+    "Self-attention over fields (Song et al. 2019, equations 5 to 8)."
     def __init__(self,
         heads: int=2,         # At least 1
         units: int=32,        # Of each head, at least 1
-        residual: bool=True,  # Whether a field's own vector is added, through a matrix of its own
-        scale: bool=False,    # Whether to divide the logits by the square root of the units
-        dropout: float=0.,    # Share of attention weights dropped in training, in [0, 1)
+        residual: bool=True,  # Whether a field's own vector is added
+        scale: bool=False,    # Whether logits are over the root of `units`
+        dropout: float=0.,    # Share of attention weights dropped, in [0, 1)
         **kwargs              # Of a Keras layer
     ):
         super().__init__(**kwargs)
-        self.heads, self.units = check_count('InteractingLayer', 'heads', heads), check_count('InteractingLayer', 'units', units)
-        self.residual, self.scale, self.rate = bool(residual), bool(scale), check_rate('dropout', dropout)
+        self.heads = check_count('InteractingLayer', 'heads', heads)
+        self.units = check_count('InteractingLayer', 'units', units)
+        self.residual, self.scale = bool(residual), bool(scale)
+        self.rate = check_rate('dropout', dropout)
         self.drop = Dropout(self.rate)
 
     def build(self, input_shape):
         names = ['query', 'key', 'value'] + ['residual'] * self.residual
-        self.kernels = [self.add_weight(shape=(input_shape[-1], self.heads * self.units), name=n) for n in names]
+        shape = input_shape[-1], self.heads * self.units
+        self.kernels = [self.add_weight(shape=shape, name=n) for n in names]
 
     def get_config(self):
-        return dict(super().get_config(), heads=self.heads, units=self.units, residual=self.residual, scale=self.scale, dropout=self.rate)
+        names = 'heads', 'units', 'residual', 'scale'
+        own = {name: getattr(self, name) for name in names}
+        return super().get_config() | own | dict(dropout=self.rate)
 
 # %% ../../nbs/models/65_self_attention.ipynb #63956558
 @patch
 def project(self:InteractingLayer, e):
-    "Queries, keys, values and, if there is one, the residual, each (batch, fields, heads, units)."
-    return [tf.reshape(e @ W, (-1, e.shape[1], self.heads, self.units)) for W in self.kernels]
+    "Queries, keys, values and residuals, (batch, fields, heads, units) each."
+    form = -1, e.shape[1], self.heads, self.units
+    return [tf.reshape(e @ W, form) for W in self.kernels]
 
 @patch
 def call(self:InteractingLayer,
@@ -68,74 +75,85 @@ def call(self:InteractingLayer,
     training=False
 ):
     q, k, v, *residual = self.project(e)
-    weights = self.drop(attention_weights(q, k, present, self.scale), training=training)
-    mixed = tf.einsum('bhmj,bjha->bmha', weights, v)
-    return tf.nn.relu(tf.reshape(sum(residual, mixed), (-1, e.shape[1], self.heads * self.units)))
+    weights = attention_weights(q, k, present, self.scale)
+    weights = self.drop(weights, training=training)
+    mixed = sum(residual, tf.einsum('bhmj,bjha->bmha', weights, v))
+    form = -1, e.shape[1], self.heads * self.units
+    return tf.nn.relu(tf.reshape(mixed, form))
 
 # %% ../../nbs/models/65_self_attention.ipynb #3711a7ec
 def present_fields(
     inputs, # Ids, or ids and values
     fields  # List of `Field`s
 ):
-    "Which fields each example has, bool (batch, fields); None where there are ids alone."
+    "Which fields there are, bool (batch, fields); None for ids alone."
     if not isinstance(inputs, dict): return None
-    filled = field_sums(tf.cast(inputs['values'] != 0, tf.float32)[..., None], fields)[..., 0]
-    return filled + np.array([not f.padded for f in fields], 'float32') > 0
+    filled = tf.cast(inputs['values'] != 0, tf.float32)[..., None]
+    always = np.array([not f.padded for f in fields], 'float32')
+    return field_sums(filled, fields)[..., 0] + always > 0
 
 # %% ../../nbs/models/65_self_attention.ipynb #47e1fab2
 class AutoInt(Recommender):
-    "Interacting layers over the fields' vectors (Song et al. 2019, equation 9); with hidden_units a tower beside them, their AutoInt+."
+    "Interacting layers, and a tower beside them (Song et al. 2019)."
     def __init__(self,
-        feature_columns,              # List of `Field`s of one dim, or dictionaries with feat, feat_num and embed_dim
-        hidden_units=(),              # Units of each layer of the tower; empty: no tower
-        att_layers: int=3,            # How many interacting layers; 0: a linear model
-        heads: int=2,                 # Of each layer
+        feature_columns,              # `Field`s or dictionaries of one dim
+        hidden_units=(),              # Units of the tower's layers; empty: none
+        att_layers: int=3,            # Interacting layers; 0: a linear model
+        heads: int=2,                 # Of each interacting layer
         att_units: int=32,            # Of each head
-        residual: bool=True,          # Whether each layer adds a field's own vector
-        scale: bool=False,            # Whether logits are divided by the square root of `att_units`
-        linear: bool=False,           # Whether there is a weight for each feature, too
-        att_dropout: float=0.,        # Share of attention weights dropped in training, in [0, 1)
-        dnn_dropout: float=0.,        # Share dropped after each layer of the tower in training, in [0, 1)
+        residual: bool=True,          # Whether a field's own vector is added
+        scale: bool=False,            # Whether logits are over root `att_units`
+        linear: bool=False,           # Whether each feature has a weight, too
+        att_dropout: float=0.,        # Share of attention dropped, in [0, 1)
+        dnn_dropout: float=0.,        # Share dropped after a layer, in [0, 1)
         activation='relu',            # Of each layer of the tower
-        w_reg: float=1e-6,            # L2 on the weights of the rows that a batch touches
-        embed_reg: float=1e-6,        # L2 on their vectors
-        bn_use: bool=False,           # Whether the tower normalises each layer over the batch
+        w_reg: float=1e-6,            # L2 on the weights that a batch touches
+        embed_reg: float=1e-6,        # L2 on the vectors that a batch touches
+        bn_use: bool=False,           # Whether layers normalise over the batch
         output_activation='sigmoid',  # 'sigmoid': probabilities; None: scores
         **kwargs                      # Of a Keras model, such as `name`
     ):
         super().__init__(feature_columns, output_activation, **kwargs)
-        self.table = Table(self.fields, common_dim(self.fields), w_reg, embed_reg, linear=linear)
-        self.interacting = [InteractingLayer(heads, att_units, residual, scale, att_dropout)
-                            for _ in range(check_count('AutoInt', 'att_layers', att_layers, least=0))]
+        dim = common_dim(self.fields)
+        self.table = Table(self.fields, dim, w_reg, embed_reg, linear=linear)
+        options = heads, att_units, residual, scale, att_dropout
+        layers = check_count('AutoInt', 'att_layers', att_layers, least=0)
+        self.interacting = [InteractingLayer(*options) for _ in range(layers)]
         tower = Tower(hidden_units, activation, dnn_dropout, bn_use)
         self.tower = tower if tower.hidden_units else None
-        self.flat, self.out = keras.layers.Flatten(), keras.layers.Dense(1, use_bias=False)
+        self.flat = keras.layers.Flatten()
+        self.out = keras.layers.Dense(1, use_bias=False)
         self.ready()
 
 # %% ../../nbs/models/65_self_attention.ipynb #e93a8876
 @patch
 def attended(self:AutoInt, e, present=None, training=False):
-    "The fields' vectors after all interacting layers, (batch, fields, heads * att_units)."
+    "The vectors after all layers, (batch, fields, heads * att_units)."
     for layer in self.interacting: e = layer(e, present, training=training)
     return e
 
 @patch
 def logit(self:AutoInt, inputs, training=False):
-    w, v = self.table(inputs, training=training)        # (batch, slots, 1 or 0) and (batch, slots, dim), each times its value
-    e = field_sums(v, self.fields)                      # (batch, fields, dim)
-    parts = [self.flat(self.attended(e, present_fields(inputs, self.fields), training))]
+    w, v = self.table(inputs, training=training) # (batch, slots, 1 or 0), dim
+    e = field_sums(v, self.fields)               # (batch, fields, dim)
+    present = present_fields(inputs, self.fields)
+    parts = [self.flat(self.attended(e, present, training))]
     if self.tower: parts += [self.tower(self.flat(e), training=training)]
-    return self.bias + tf.reduce_sum(w, axis=(1, 2))[:, None] + self.out(tf.concat(parts, axis=1))
+    score = self.bias + tf.reduce_sum(w, axis=(1, 2))[:, None]
+    return score + self.out(tf.concat(parts, axis=1))
 
 # %% ../../nbs/models/65_self_attention.ipynb #b8f1cde4
 def attention_of(
     model: AutoInt,
     inputs # Ids, or ids and values
 ) -> np.ndarray:
-    "The attention weights at inference, float32 (layers, examples, heads, fields, fields); the last axis is what is attended to."
+    "Attention, float32 (layers, examples, heads, fields, fields attended to)."
     inputs = check_inputs(inputs, model.fields)
-    e, present, weights = field_sums(model.table(inputs)[1], model.fields), present_fields(inputs, model.fields), []
+    _, v = model.table(inputs)
+    present = present_fields(inputs, model.fields)
+    e, weights = field_sums(v, model.fields), []
     for layer in model.interacting:
-        weights.append(attention_weights(*layer.project(e)[:2], present, layer.scale))
+        query, key, *_ = layer.project(e)
+        weights.append(attention_weights(query, key, present, layer.scale))
         e = layer(e, present)
     return np.stack(weights)
