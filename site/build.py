@@ -124,7 +124,7 @@ def parameters(thing):
 
 def entry(name, module):
     "A definition's signature, its line, and a table of its parameters."
-    thing, takes = thing_of(name, module), 'property'
+    thing, takes = thing_of(name, module), ': property'
     if isinstance(thing, property): thing = thing.fget
     elif callable(thing): takes = signature(thing)
     else: return ''
