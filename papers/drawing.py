@@ -1,4 +1,5 @@
-"Pictures of the tables: a named dot for each model, AUC drawn so that the distance to 1 shrinks by the same factor in the same height."
+"""Pictures of the tables: a named dot for each model, AUC drawn so that the
+distance to 1 shrinks by the same factor in the same height."""
 from io import BytesIO
 import matplotlib.pyplot as plt
 import numpy as np
@@ -7,7 +8,13 @@ from matplotlib.ticker import EngFormatter, LogLocator
 from matplotlib.transforms import Bbox
 from PIL import Image
 
-closeness = lambda a: -np.log1p(-np.minimum(a, 1 - 1e-9)), lambda z: -np.expm1(-z)
+
+def closeness(a):
+    "How close an AUC is to 1, a unit for each factor e."
+    return -np.log1p(-np.minimum(a, 1 - 1e-9))
+
+
+def from_closeness(z): return -np.expm1(-z)
 
 
 def picture(figure):
@@ -15,11 +22,14 @@ def picture(figure):
     full, few = BytesIO(), BytesIO()
     figure.savefig(full, dpi=100)
     plt.close(figure)
-    Image.open(full).convert('RGB').quantize(64, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(few, 'png', optimize=True)
+    image = Image.open(full).convert('RGB')
+    how, dither = Image.Quantize.MAXCOVERAGE, Image.Dither.NONE
+    image.quantize(64, how, dither=dither).save(few, 'png', optimize=True)
     return Png(few.getvalue())
 
 
 def tidy(axes):
+    "A pale grid below the dots, and no frame above and at the right."
     axes.grid(color='#eeeeee')
     axes.set_axisbelow(True)
     axes.spines[['top', 'right']].set_visible(False)
@@ -27,15 +37,18 @@ def tidy(axes):
 
 def close_to_one(axes, which):
     "An axis of AUCs."
-    getattr(axes, f'set_{which}scale')('function', functions=closeness)
-    getattr(axes, f'set_{which}ticks')(ticks(*getattr(axes, f'get_{which}lim')()))
+    functions = closeness, from_closeness
+    getattr(axes, f'set_{which}scale')('function', functions=functions)
+    limits = getattr(axes, f'get_{which}lim')()
+    getattr(axes, f'set_{which}ticks')(ticks(*limits))
 
 
 def ticks(lowest, highest):
-    "AUCs at round places, the closest to 1 first, none nearer to the last one than a fifteenth of the axis."
-    distance, found = (closeness[0](highest) - closeness[0](lowest)) / 15, []
+    "AUCs at round places, the highest first, a fifteenth of the axis apart."
+    distance, found = (closeness(highest) - closeness(lowest)) / 15, []
     for a in np.arange(np.floor(highest * 200) / 200, lowest, -.005):
-        if not found or closeness[0](found[-1]) - closeness[0](a) > distance: found.append(round(a, 3))
+        if found and closeness(found[-1]) - closeness(a) <= distance: continue
+        found.append(round(a, 3))
     return found
 
 
@@ -50,39 +63,71 @@ def costs(axes):
 
 def boxes_around(x, y, w, h, steps=(9, 16, 26, 38, 52, 68)):
     "Boxes of a size around a point, the nearest first."
-    angles = np.arange(0, 2 * np.pi, np.pi / 8)
-    return [Bbox.from_bounds(x + (r + w / 2) * np.cos(a) - w / 2, y + r * np.sin(a) - h / 2, w, h) for r in steps for a in angles]
+    for r in steps:
+        for a in np.arange(0, 2 * np.pi, np.pi / 8):
+            left = x + (r + w / 2) * np.cos(a) - w / 2
+            bottom = y + r * np.sin(a) - h / 2
+            yield Bbox.from_bounds(left, bottom, w, h)
+
+
+def lies_in(box, outer):
+    "Whether a box lies inside another one."
+    across = outer.x0 < box.min[0] and box.max[0] < outer.x1
+    return across and outer.y0 < box.min[1] and box.max[1] < outer.y1
+
+
+def free_box(around, taken, inside):
+    "The nearest box that lies inside and covers none; else the nearest one."
+    for box in around:
+        if lies_in(box, inside) and not box.count_overlaps(taken): return box
+    return around[0]
 
 
 def free_boxes(dots, sizes, inside):
-    "A box of each size near each dot that covers neither a dot nor another box, and lies inside; the nearest one where there is none."
-    taken, found = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in dots], []
+    "A box of each size near each dot, that covers neither dots nor boxes."
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in dots]
     for dot, size in zip(dots, sizes):
-        around = boxes_around(*dot, *size)
-        free = [b for b in around if b.min[0] > inside.x0 and b.max[0] < inside.x1 and b.min[1] > inside.y0 and b.max[1] < inside.y1 and not b.count_overlaps(taken)]
-        found.append((free or around)[0])
-        taken.append(found[-1])
-    return found
+        around = list(boxes_around(*dot, *size))
+        taken.append(free_box(around, taken, inside))
+    return taken[len(dots):]
+
+
+def named_at(axes, x, y, name):
+    "A name that lies on its dot until it is moved."
+    centred = dict(ha='center', va='center', in_layout=False)
+    return axes.text(x, y, name, fontsize=9, **centred)
+
+
+def size_of(text):
+    "Width and height of a text, in pixels."
+    box = text.get_window_extent()
+    return box.width + 2, box.height
 
 
 def name_dots(axes, x, y, names):
-    "A name beside each dot, with a thin line where it had to move away or is as near to another dot."
-    texts = [axes.text(*at, name, fontsize=9, ha='center', va='center', in_layout=False) for *at, name in zip(x, y, names)]
+    "A name beside each dot, with a thin line where one may wonder whose it is."
+    texts = [named_at(axes, *one) for one in zip(x, y, names)]
     axes.figure.canvas.draw()
-    dots, back = axes.transData.transform(np.c_[x, y]), axes.transData.inverted().transform
-    sizes = [(b.width + 2, b.height) for b in (t.get_window_extent() for t in texts)]
-    for i, (text, box) in enumerate(zip(texts, free_boxes(dots, sizes, axes.get_window_extent()))):
+    dots = axes.transData.transform(np.c_[x, y])
+    back = axes.transData.inverted().transform
+    sizes = [size_of(text) for text in texts]
+    boxes = free_boxes(dots, sizes, axes.get_window_extent())
+    for i, (text, box) in enumerate(zip(texts, boxes)):
         text.set_position(back((box.min + box.max) / 2))
         near = np.clip(dots, box.min, box.max)
         away = np.hypot(*(near - dots).T)
-        if away[i] > 12 or (away < away[i] + 6).sum() > 1: axes.plot(*back([dots[i], near[i]]).T, color='#999999', linewidth=.6, zorder=1)
+        # It had to move away, or is as near to another dot
+        if away[i] > 12 or (away < away[i] + 6).sum() > 1:
+            line = back([dots[i], near[i]]).T
+            axes.plot(*line, color='#999999', linewidth=.6, zorder=1)
 
 
 def scatter(axes, x, y, kinds):
-    "A dot for each model in the shape and colour of its kind; x and y are series by model."
+    "A dot for each model as its kind is drawn; x and y are series by model."
     for kind, (color, marker, models) in kinds.items():
         some = x.index.isin(models)
-        if some.any(): axes.plot(x[some], y[some], marker, color=color, label=kind)
+        if not some.any(): continue
+        axes.plot(x[some], y[some], marker, color=color, label=kind)
 
 
 def named(axes, x, y):

@@ -1,4 +1,4 @@
-"The tables that are reproduced: whose data, which parts, which columns, which metric."
+"The tables that are reproduced: whose data, which parts, columns and metric."
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,25 +10,30 @@ from recofm.data.splits import split
 
 @dataclass
 class Task:
-    title: str        # What the page calls it
-    parts: Callable   # From a seed to the parts by name
-    columns: dict     # Arguments of `Schema.fit`, besides dim
-    metric: str       # 'auc' or 'rmse'; settings are chosen by its value on the validation part
-    quoted: str       # Part whose metric is quoted
-    task: str='click' # As a run's: 'click' or 'rating'
-    scale: float=1.   # Published errors are so many times those of our targets
-    data: str=''      # What `recofm train --data` is given
+    title: str         # What the page calls it
+    parts: Callable    # From a seed to the parts by name
+    columns: dict      # Arguments of `Schema.fit`, besides dim
+    metric: str        # 'auc' or 'rmse', by which a setting is chosen
+    quoted: str        # Part whose metric is quoted
+    task: str='click'  # As a run's: 'click' or 'rating'
+    scale: float=1.    # Published errors are so many times those of our targets
+    data: str=''       # What `recofm train --data` is given
     seeds: tuple=(42,) # Of the runs with the chosen settings
-    note: str=''      # What whoever takes the recipe has to know
+    note: str=''       # What whoever takes the recipe has to know
 
 
 def frappe_parts(seed):
-    "Frappe_x1 has parts of its own; those in the folder are taken, and a test part where there is one."
+    "Frappe_x1's own parts: those in the folder, of which test may be absent."
     folder = Path(os.environ.get('RECOFM_DATA', '.'))/'frappe'
-    files = {part: folder/f'{part}.csv.gz' for part in ('train', 'valid', 'test')}
-    if missing := [str(files[part]) for part in ('train', 'valid') if not files[part].exists()]:
-        raise OSError(f"Expected Frappe_x1 under RECOFM_DATA, as frappe/train.csv.gz and frappe/valid.csv.gz. Missing: {', '.join(missing)}")
-    return {part: pd.read_csv(file) for part, file in files.items() if file.exists()}
+    names = 'train', 'valid', 'test'
+    files = {name: folder/f'{name}.csv.gz' for name in names}
+    there = {name: file for name, file in files.items() if file.exists()}
+    missing = [str(files[n]) for n in ('train', 'valid') if n not in there]
+    if missing:
+        wanted = 'frappe/train.csv.gz and frappe/valid.csv.gz'
+        expected = f'Expected Frappe_x1 under RECOFM_DATA, as {wanted}'
+        raise OSError(f"{expected}. Missing: {', '.join(missing)}")
+    return {name: pd.read_csv(file) for name, file in there.items()}
 
 
 def movielens(name, fractions=(.8, .1, .1)):
@@ -36,32 +41,63 @@ def movielens(name, fractions=(.8, .1, .1)):
     def parts(seed):
         frame = load(name)
         frame['liked'] = (frame.rating > 3).astype('float32')
-        return dict(zip(('train', 'valid', 'test'), split(frame, fractions, seed=seed)))
+        train, valid, test = split(frame, fractions, seed=seed)
+        return dict(train=train, valid=valid, test=test)
     return parts
 
 
 def first_fold(seed):
-    "MovieLens 100K's own u1: its first 20,000 rows are the test part; a tenth of the others is for choosing."
-    frame = load('ml-100k')
-    train, valid = split(frame.iloc[20_000:], (.9, .1), seed=seed)
-    return dict(train=train, valid=valid, test=frame.iloc[:20_000])
+    "MovieLens 100K's own u1, first to test; a tenth of the others to choose."
+    frame, n = load('ml-100k'), 20_000
+    train, valid = split(frame.iloc[n:], (.9, .1), seed=seed)
+    return dict(train=train, valid=valid, test=frame.iloc[:n])
 
 
-context = ['daytime', 'weekday', 'isweekend', 'homework', 'cost', 'weather', 'country', 'city']
-frappe_columns = dict(target='label', user=['user'], item=['item'], context=context)
-who, what = ['user_id', 'gender', 'age', 'occupation'], ['movie_id', 'year', 'genres']
-sides = dict(user=who, item=what, multi=['genres'])
-ids_only = dict(target='liked', user=['user_id'], item=['movie_id'])
+context = ['daytime', 'weekday', 'isweekend', 'homework', 'cost', 'weather',
+           'country', 'city']
+by_frappe = dict(target='label', user=['user'], item=['item'], context=context)
+by_ids = dict(target='liked', user=['user_id'], item=['movie_id'])
+by_sides = dict(
+    user=['user_id', 'gender', 'age', 'occupation'],
+    item=['movie_id', 'year', 'genres'], multi=['genres'])
+by_liked, by_rating = (dict(target=t) | by_sides for t in ('liked', 'rating'))
+
+# What several tables share
+three = 42, 43, 44
+frappe = dict(
+    parts=frappe_parts, columns=by_frappe, quoted='valid',
+    data='frappe/train.csv.gz --valid frappe/valid.csv.gz')
+likes = dict(
+    parts=movielens('ml-1m'), metric='auc', quoted='test', data='ml-1m',
+    seeds=three)
+ratings = dict(metric='rmse', quoted='test', task='rating')
+
+# What whoever takes a recipe has to know
+halved = ('The figure is of targets -1 and 1, with predictions cut to that '
+          'range; recofm train reports that of 0 and 1, about half of it.')
+split_so = 'recofm train splits 8 : 1 : 1.'
+large_train = f'The figure is of a random 85 : 5 : 10; {split_so}'
+own_fold = f"The figure is of MovieLens' own fold u1; {split_so}"
 
 tasks = {
-    'frappe': Task('Frappe, AUC', frappe_parts, frappe_columns, 'auc', 'valid', data='frappe/train.csv.gz --valid frappe/valid.csv.gz', seeds=(42, 43, 44)),
-    'frappe-rmse': Task('Frappe, RMSE', frappe_parts, frappe_columns, 'rmse', 'valid', 'rating', 2., 'frappe/train.csv.gz --valid frappe/valid.csv.gz',
-                        note='The figure is of targets -1 and 1, with predictions cut to that range; recofm train reports that of 0 and 1, about half of it.'),
-    'ml-1m': Task('MovieLens 1M, likes, with side features', movielens('ml-1m'), dict(target='liked', **sides), 'auc', 'test', data='ml-1m', seeds=(42, 43, 44)),
-    'ml-1m-ids': Task('MovieLens 1M, likes, ids only', movielens('ml-1m'), ids_only, 'auc', 'test', data='ml-1m', seeds=(42, 43, 44)),
-    'ml-1m-64': Task('MovieLens 1M, likes, with side features, vectors of 64', movielens('ml-1m'), dict(target='liked', **sides), 'auc', 'test', data='ml-1m', seeds=(42, 43, 44)),
-    'ml-1m-ids-64': Task('MovieLens 1M, likes, ids only, vectors of 64', movielens('ml-1m'), ids_only, 'auc', 'test', data='ml-1m', seeds=(42, 43, 44)),
-    'ml-1m-rating': Task('MovieLens 1M, ratings', movielens('ml-1m', (.85, .05, .1)), dict(target='rating', **sides), 'rmse', 'test', 'rating', data='ml-1m',
-                         note='The figure is of a random 85 : 5 : 10; recofm train splits 8 : 1 : 1.'),
-    'ml-100k-rating': Task('MovieLens 100K, ratings, fold u1', first_fold, dict(target='rating', **sides, bucket={'age': 8}), 'rmse', 'test', 'rating', data='ml-100k',
-                           note="The figure is of MovieLens' own fold u1; recofm train splits 8 : 1 : 1.")}
+    'frappe': Task('Frappe, AUC', **frappe, metric='auc', seeds=three),
+    'frappe-rmse': Task(
+        'Frappe, RMSE', **frappe, metric='rmse', task='rating', scale=2.,
+        note=halved),
+    'ml-1m': Task(
+        'MovieLens 1M, likes, with side features', columns=by_liked, **likes),
+    'ml-1m-ids': Task(
+        'MovieLens 1M, likes, ids only', columns=by_ids, **likes),
+    'ml-1m-64': Task(
+        'MovieLens 1M, likes, with side features, vectors of 64',
+        columns=by_liked, **likes),
+    'ml-1m-ids-64': Task(
+        'MovieLens 1M, likes, ids only, vectors of 64',
+        columns=by_ids, **likes),
+    'ml-1m-rating': Task(
+        'MovieLens 1M, ratings', movielens('ml-1m', (.85, .05, .1)), by_rating,
+        **ratings, data='ml-1m', note=large_train),
+    'ml-100k-rating': Task(
+        'MovieLens 100K, ratings, fold u1', first_fold,
+        by_rating | dict(bucket={'age': 8}),
+        **ratings, data='ml-100k', note=own_fold)}

@@ -10,12 +10,18 @@ __all__ = ['auc', 'logloss', 'accuracy', 'rmse', 'mae', 'report', 'hit_rate', 'n
 from importlib import import_module
 
 # %% ../../nbs/evaluation/index.ipynb #a3d10370
-_pages = {'auc': 'metrics', 'logloss': 'metrics', 'accuracy': 'metrics', 'rmse': 'metrics', 'mae': 'metrics', 'report': 'metrics',
-          'hit_rate': 'ranking', 'ndcg': 'ranking', 'mrr': 'ranking', 'gauc': 'ranking', 'ranking_report': 'ranking',
-          'GlobalMean': 'baselines', 'ItemMean': 'baselines', 'OneHotLogistic': 'baselines'}
-_all_ = ['auc', 'logloss', 'accuracy', 'rmse', 'mae', 'report', 'hit_rate', 'ndcg', 'mrr', 'gauc', 'ranking_report', 'GlobalMean', 'ItemMean', 'OneHotLogistic']
+_pages = dict(
+    auc='metrics', logloss='metrics', accuracy='metrics', rmse='metrics',
+    mae='metrics', report='metrics', hit_rate='ranking', ndcg='ranking',
+    mrr='ranking', gauc='ranking', ranking_report='ranking',
+    GlobalMean='baselines', ItemMean='baselines', OneHotLogistic='baselines')
+_all_ = ['auc', 'logloss', 'accuracy', 'rmse', 'mae', 'report', 'hit_rate',
+         'ndcg', 'mrr', 'gauc', 'ranking_report', 'GlobalMean', 'ItemMean',
+         'OneHotLogistic']
 
 def __getattr__(name):
-    "Import the page that defines `name` when the name is first used"
-    if name not in _pages: raise AttributeError(f"module 'recofm.evaluation' has no attribute {name!r}")
+    "The public name, from the page that defines it."
+    if name not in _pages:
+        expected = f"Expected one of {sorted(_pages)}"
+        raise AttributeError(f"recofm.evaluation has no {name!r}. {expected}")
     return getattr(import_module(f'recofm.evaluation.{_pages[name]}'), name)

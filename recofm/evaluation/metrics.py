@@ -7,101 +7,126 @@ __all__ = ['auc', 'logloss', 'accuracy', 'rmse', 'mae', 'report']
 
 # %% ../../nbs/evaluation/10_metrics.ipynb #c84c61ad
 import numpy as np
-from sklearn.metrics import accuracy_score, mean_absolute_error, roc_auc_score, root_mean_squared_error
+from sklearn.metrics import accuracy_score, mean_absolute_error
+from sklearn.metrics import roc_auc_score, root_mean_squared_error
 
 # %% ../../nbs/evaluation/10_metrics.ipynb #61e82215
-def _column(values, name):
-    "`values` as a column (n,) of finite floats; float types are kept, other types become float64"
+def _floats(values, owner):
+    "`values` as floats: a float type is kept, another becomes float64."
     values = np.asarray(values)
-    try: values = values if np.issubdtype(values.dtype, np.floating) else values.astype('float64')
-    except (TypeError, ValueError): raise ValueError(f'{name.capitalize()}: expected numbers. Received {values.ravel().tolist()[0]!r}') from None
+    if np.issubdtype(values.dtype, np.floating): return values
+    try: return values.astype('float64')
+    except (TypeError, ValueError):
+        found = repr(values.ravel().tolist()[0])
+        message = f'{owner}: expected numbers. Received {found}'
+        raise ValueError(message) from None
+
+# %% ../../nbs/evaluation/10_metrics.ipynb #a346abfa
+def _column(values, owner):
+    "`values` as a column (n,) of floats, all of them finite."
+    values = _floats(values, owner)
     if values.ndim == 2 and values.shape[1] == 1: values = values[:, 0]
-    if values.ndim != 1: raise ValueError(f'{name.capitalize()}: expected shape (n,) or (n, 1). Received {values.shape}')
-    if not values.size: raise ValueError(f'{name.capitalize()}: expected at least one value. Received none')
+    if values.ndim != 1:
+        expected = f'{owner}: expected shape (n,) or (n, 1)'
+        raise ValueError(f'{expected}. Received {values.shape}')
+    if not values.size:
+        raise ValueError(f'{owner}: expected at least one value. Received none')
     bad = values.size - np.isfinite(values).sum()
-    if bad: raise ValueError(f'{name.capitalize()}: expected finite numbers. Received {bad} of {values.size} that are NaN or infinite')
+    if bad:
+        found = f'{bad} of {values.size} that are NaN or infinite'
+        raise ValueError(f'{owner}: expected finite numbers. Received {found}')
     return values
 
 # %% ../../nbs/evaluation/10_metrics.ipynb #b876dec2
 def _pair(target, prediction):
-    "Both columns, checked, of one length"
-    target, prediction = _column(target, 'target'), _column(prediction, 'prediction')
+    "Both columns, checked, of one length."
+    target = _column(target, 'Target')
+    prediction = _column(prediction, 'Prediction')
     if len(target) != len(prediction):
-        raise ValueError(f'Expected one prediction for each target. Received {len(target)} targets, {len(prediction)} predictions')
+        found = f'{len(target)} targets, {len(prediction)} predictions'
+        expected = 'Expected one prediction for each target'
+        raise ValueError(f'{expected}. Received {found}')
     return target, prediction
 
 # %% ../../nbs/evaluation/10_metrics.ipynb #13546a64
 def _classes(target):
-    "`target`, if it holds nothing but 0 and 1"
-    odd = np.setdiff1d(target, [0, 1])
-    if odd.size: raise ValueError(f'Target: expected 0 or 1. Received {odd[:5].tolist()}')
+    "`target`, if it holds nothing but 0 and 1."
+    odd = np.setdiff1d(target, [0, 1])[:5].tolist()
+    if odd: raise ValueError(f'Target: expected 0 or 1. Received {odd}')
     return target
 
 # %% ../../nbs/evaluation/10_metrics.ipynb #c985205f
-def _unit(values, name):
-    "`values`, if all lie in [0, 1]"
+def _unit(values, owner):
+    "`values`, if all lie in [0, 1]."
     low, high = values.min(), values.max()
-    if low < 0 or high > 1: raise ValueError(f'{name.capitalize()}: expected numbers in [0, 1]. Received {low:g} to {high:g}')
+    if low < 0 or high > 1:
+        expected = f'{owner}: expected numbers in [0, 1]'
+        raise ValueError(f'{expected}. Received {low:g} to {high:g}')
     return values
 
 # %% ../../nbs/evaluation/10_metrics.ipynb #1b9561da
 def auc(
-    target,      # (n,) or (n, 1), 0 or 1, both present
-    prediction,  # (n,) or (n, 1), probabilities or scores: only their order counts
-) -> float:      # in [0, 1]; .5 for a constant. ValueError where it is not defined
-    "The share of pairs of a positive and a negative row that `prediction` puts in order, ties one half"
+    target,     # Of 0 and 1, both present; shape (n,) or (n, 1)
+    prediction  # Probabilities or scores, (n,) or (n, 1); their order counts
+) -> float:     # In [0, 1], .5 for a constant; ValueError with one class only
+    "The share of pairs (positive, negative) in right order; ties one half."
     target, prediction = _pair(target, prediction)
-    if len(np.unique(_classes(target))) == 1: raise ValueError(f'Target: expected both classes. Received {target[0]:g} only')
+    if len(np.unique(_classes(target))) == 1:
+        expected = 'Target: expected both classes'
+        raise ValueError(f'{expected}. Received {target[0]:g} only')
     return float(roc_auc_score(target, prediction))
 
 # %% ../../nbs/evaluation/10_metrics.ipynb #9338f6e9
 def logloss(
-    target,      # (n,) or (n, 1), in [0, 1]
-    prediction,  # (n,) or (n, 1), probabilities in [0, 1]; clipped at the eps of their float type
-) -> float:      # nats, >= 0. ValueError beyond these ranges
-    "The mean cross entropy of `prediction`"
+    target,     # In [0, 1], shape (n,) or (n, 1)
+    prediction  # Probabilities, (n,) or (n, 1); clipped by their type's eps
+) -> float:     # In nats, >= 0; ValueError where a number is not in [0, 1]
+    "The mean cross entropy of `prediction`."
     target, prediction = _pair(target, prediction)
     eps = np.finfo(prediction.dtype).eps
-    p = np.clip(_unit(prediction, 'prediction'), eps, 1 - eps).astype('float64')
-    y = _unit(target, 'target').astype('float64')
+    p = np.clip(_unit(prediction, 'Prediction'), eps, 1 - eps)
+    p, y = p.astype('float64'), _unit(target, 'Target').astype('float64')
     return float(-np.mean(y*np.log(p) + (1 - y)*np.log1p(-p)))
 
 # %% ../../nbs/evaluation/10_metrics.ipynb #fbb07dd1
 def accuracy(
-    target,        # (n,) or (n, 1), 0 or 1
-    prediction,    # (n,) or (n, 1), probabilities or scores
-    threshold=.5,  # a prediction above it says 1; one equal to it says 0, as in Keras
-) -> float:        # in [0, 1]
-    "The share of rows whose class is right once `prediction` is cut at `threshold`"
+    target,      # Of 0 and 1, shape (n,) or (n, 1)
+    prediction,  # Probabilities or scores, (n,) or (n, 1)
+    threshold=.5 # A prediction above it says 1, an equal one 0, as in Keras
+) -> float:      # In [0, 1]
+    "The share of rows whose prediction, cut at `threshold`, is right."
     target, prediction = _pair(target, prediction)
     return float(accuracy_score(_classes(target) == 1, prediction > threshold))
 
 # %% ../../nbs/evaluation/10_metrics.ipynb #f7e2a547
 def rmse(
-    target,      # (n,) or (n, 1), real numbers
-    prediction,  # (n,) or (n, 1), in the target's unit
-) -> float:      # in the target's unit, >= 0
-    "The root of the mean squared error"
-    target, prediction = _pair(target, prediction)
-    return float(root_mean_squared_error(target.astype('float64'), prediction.astype('float64')))
+    target,     # Real numbers, shape (n,) or (n, 1)
+    prediction  # In the target's unit, (n,) or (n, 1)
+) -> float:     # In the target's unit, >= 0
+    "The root of the mean squared error."
+    pair = (x.astype('float64') for x in _pair(target, prediction))
+    return float(root_mean_squared_error(*pair))
 
 # %% ../../nbs/evaluation/10_metrics.ipynb #65cfe48c
 def mae(
-    target,      # (n,) or (n, 1), real numbers
-    prediction,  # (n,) or (n, 1), in the target's unit
-) -> float:      # in the target's unit, >= 0
-    "The mean absolute error"
-    target, prediction = _pair(target, prediction)
-    return float(mean_absolute_error(target.astype('float64'), prediction.astype('float64')))
+    target,     # Real numbers, shape (n,) or (n, 1)
+    prediction  # In the target's unit, (n,) or (n, 1)
+) -> float:     # In the target's unit, >= 0
+    "The mean absolute error."
+    pair = (x.astype('float64') for x in _pair(target, prediction))
+    return float(mean_absolute_error(*pair))
 
 # %% ../../nbs/evaluation/10_metrics.ipynb #1c634daa
 _tasks = {'click': (auc, logloss, accuracy), 'rating': (rmse, mae)}
 
 def report(
-    target,        # (n,) or (n, 1); 0 or 1, both present, if the task is 'click'
-    prediction,    # (n,) or (n, 1); probabilities if the task is 'click'
-    task='click',  # 'click' or 'rating'
-) -> dict:         # {'auc', 'logloss', 'accuracy'} or {'rmse', 'mae'}, all floats
-    "The metrics of one task by name"
-    if task not in _tasks: raise ValueError(f'Expected task to be one of {list(_tasks)}. Received {task!r}')
-    return {metric.__name__: metric(target, prediction) for metric in _tasks[task]}
+    target,      # Shape (n,) or (n, 1); of 0 and 1, both present, for 'click'
+    prediction,  # Shape (n,) or (n, 1); probabilities for 'click'
+    task='click' # Or 'rating'
+) -> dict:       # `{'auc', 'logloss', 'accuracy'}` or `{'rmse', 'mae'}`, floats
+    "The metrics of one task by name."
+    if task not in _tasks:
+        expected = f'Expected task to be one of {list(_tasks)}'
+        raise ValueError(f'{expected}. Received {task!r}')
+    return {metric.__name__: metric(target, prediction)
+            for metric in _tasks[task]}

@@ -15,101 +15,132 @@ from .metrics import _classes, _pair
 # %% ../../nbs/evaluation/15_ranking.ipynb #e572cfe9
 class Blocks(NamedTuple):
     "Rows of one user with one prediction, best block first within each user."
-    user: np.ndarray      # (blocks,): number of the user, rising
-    above: np.ndarray     # (blocks,): the user's rows with a higher prediction
-    size: np.ndarray      # (blocks,): rows in the block, at least 1
-    positive: np.ndarray  # (blocks,): those of target 1
+    user: np.ndarray     # Number of the user, rising; (blocks,), as all four
+    above: np.ndarray    # The user's rows with a higher prediction
+    size: np.ndarray     # Rows in the block, at least 1
+    positive: np.ndarray # Those of target 1
 
+# %% ../../nbs/evaluation/15_ranking.ipynb #65e41d92
 def blocks(
-    user,        # (n,): numbers or strings, in any order
-    target,      # (n,) or (n, 1), 0 or 1
-    prediction,  # (n,) or (n, 1), probabilities or scores: only their order counts
+    user,      # Numbers or strings, in any order; (n,)
+    target,    # Of 0 and 1, shape (n,) or (n, 1)
+    prediction # Probabilities or scores, (n,) or (n, 1); their order counts
 ) -> Blocks:
-    "The rows in blocks of equal predictions; ValueError where the columns do not fit together"
+    "The rows in blocks of equal predictions, of columns that fit together."
     target, prediction = _pair(target, prediction)
     number = np.unique(np.asarray(user).ravel(), return_inverse=True)[1]
-    if len(number) != len(_classes(target)): raise ValueError(f'Expected one user for each target. Received {len(number)} users, {len(target)} targets')
+    if len(number) != len(_classes(target)):
+        found = f'{len(number)} users, {len(target)} targets'
+        raise ValueError(f'Expected one user for each target. Received {found}')
     order = np.lexsort((-prediction, number))
     number, target, prediction = number[order], target[order], prediction[order]
-    start = np.flatnonzero(np.r_[True, (number[1:] != number[:-1]) | (prediction[1:] != prediction[:-1])])
+    same_user = number[1:] == number[:-1]
+    ties = same_user & (prediction[1:] == prediction[:-1])
+    start = np.flatnonzero(np.r_[True, ~ties])
     size, owner = np.diff(np.r_[start, len(number)]), number[start]
     above = start - np.searchsorted(number, owner)
-    return Blocks(owner, above, size, np.add.reduceat(target, start).astype(int))
+    positive = np.add.reduceat(target, start).astype(int)
+    return Blocks(owner, above, size, positive)
+
+# %% ../../nbs/evaluation/15_ranking.ipynb #429d6b59
+def _counts(b):
+    "How many positive and how many negative rows each user has."
+    negative = b.size - b.positive
+    return [np.bincount(b.user, x).astype(int) for x in (b.positive, negative)]
 
 # %% ../../nbs/evaluation/15_ranking.ipynb #61b931e3
 def _first_positive(b):
-    "`above`, `size` and `positive` of each user's best block with a positive"
+    "`above`, `size`, `positive` of each user's best block with a positive."
     at = np.flatnonzero(b.positive)
-    if not at.size: raise ValueError('Target: expected a user with a positive row. Received none')
+    if not at.size:
+        expected = 'Target: expected a user with a positive row'
+        raise ValueError(f'{expected}. Received none')
     at = at[np.unique(b.user[at], return_index=True)[1]]
     return b.above[at], b.size[at], b.positive[at]
 
 # %% ../../nbs/evaluation/15_ranking.ipynb #b10f5322
 def hit_rate(
-    user,        # (n,): numbers or strings, in any order
-    target,      # (n,) or (n, 1), 0 or 1
-    prediction,  # (n,) or (n, 1), probabilities or scores
-    k=10,        # length of the top, at least 1
-) -> float:      # in [0, 1]. ValueError if no user has a positive
-    "The share of users, of those with a positive, who find one in their top `k`; ties in random order"
+    user,       # Numbers or strings, in any order; (n,)
+    target,     # Of 0 and 1, shape (n,) or (n, 1)
+    prediction, # Probabilities or scores, (n,) or (n, 1); ties at random
+    k=10        # Length of the top, at least 1
+) -> float:     # In [0, 1]; ValueError if no user has a positive
+    "The share of users with a positive who find one in their top `k`."
     above, size, positive = _first_positive(blocks(user, target, prediction))
     fit = np.clip(check_count('hit_rate', 'k', k) - above, 0, size)
     return float(1 - hypergeom.pmf(0, size, positive, fit).mean())
 
 # %% ../../nbs/evaluation/15_ranking.ipynb #e80aea05
 def mrr(
-    user,        # (n,): numbers or strings, in any order
-    target,      # (n,) or (n, 1), 0 or 1
-    prediction,  # (n,) or (n, 1), probabilities or scores
-) -> float:      # in (0, 1]. ValueError if no user has a positive
-    "The mean, over users with a positive, of 1 / rank of the first; ties in random order"
-    above, size, positive = _first_positive(blocks(user, target, prediction))
-    places = size - positive + 1                                  # where the first may stand
-    above, size, positive = (np.repeat(x, places) for x in (above, size, positive))
-    before = np.arange(len(size)) - np.repeat(places.cumsum() - places, places)
-    return float((nhypergeom.pmf(before, size, size - positive, 1) / (above + before + 1)).sum() / len(places))
+    user,      # Numbers or strings, in any order; (n,)
+    target,    # Of 0 and 1, shape (n,) or (n, 1)
+    prediction # Probabilities or scores, (n,) or (n, 1); ties at random
+) -> float:    # In (0, 1]; ValueError if no user has a positive
+    "The mean of 1 / rank of the first positive over users who have one."
+    first = _first_positive(blocks(user, target, prediction))
+    places = first[1] - first[2] + 1   # Where the first positive may stand
+    above, size, positive = (np.repeat(x, places) for x in first)
+    start = np.repeat(places.cumsum() - places, places)
+    before = np.arange(len(size)) - start
+    chance = nhypergeom.pmf(before, size, size - positive, 1)
+    return float((chance / (above + before + 1)).sum() / len(places))
+
+# %% ../../nbs/evaluation/15_ranking.ipynb #654484e6
+def _discounts(ranks, k):
+    "D: sums of the first 0, 1, .., `ranks` discounts; those past `k` are 0."
+    r = np.arange(1, ranks + 1)
+    return np.r_[0, np.where(r <= k, 1 / np.log2(r + 1), 0).cumsum()]
 
 # %% ../../nbs/evaluation/15_ranking.ipynb #ac005fb4
 def ndcg(
-    user,        # (n,): numbers or strings, in any order
-    target,      # (n,) or (n, 1), 0 or 1
-    prediction,  # (n,) or (n, 1), probabilities or scores
-    k=10,        # length of the top, at least 1
-) -> float:      # in [0, 1]. ValueError if no user has a positive
-    "The discounted gain of the top `k` over the best possible, mean over users with a positive; ties in random order"
+    user,       # Numbers or strings, in any order; (n,)
+    target,     # Of 0 and 1, shape (n,) or (n, 1)
+    prediction, # Probabilities or scores, (n,) or (n, 1); ties at random
+    k=10        # Length of the top, at least 1
+) -> float:     # In [0, 1]; ValueError if no user has a positive
+    "The top `k`'s discounted gain over the best possible, mean over users."
     b = blocks(user, target, prediction)
     _first_positive(b)
-    rank = np.arange((b.above + b.size).max())
-    D = np.r_[0, np.where(rank < check_count('ndcg', 'k', k), 1 / np.log2(rank + 2), 0).cumsum()]
-    gained = np.bincount(b.user, b.positive * (D[b.above + b.size] - D[b.above]) / b.size)
-    positives = np.bincount(b.user, b.positive).astype(int)
-    return float((gained[positives > 0] / D[positives[positives > 0]]).mean())
+    end = b.above + b.size
+    D = _discounts(end.max(), check_count('ndcg', 'k', k))
+    gained = np.bincount(b.user, b.positive * (D[end] - D[b.above]) / b.size)
+    P, _ = _counts(b)
+    return float((gained[P > 0] / D[P[P > 0]]).mean())
 
 # %% ../../nbs/evaluation/15_ranking.ipynb #9e6f41be
 def gauc(
-    user,        # (n,): numbers or strings, in any order
-    target,      # (n,) or (n, 1), 0 or 1
-    prediction,  # (n,) or (n, 1), probabilities or scores
-) -> float:      # in [0, 1]; .5 for a constant. ValueError if no user has both classes
-    "The mean AUC of users with both classes, weighted by their number of rows, ties one half"
+    user,      # Numbers or strings, in any order; (n,)
+    target,    # Of 0 and 1, shape (n,) or (n, 1)
+    prediction # Probabilities or scores, (n,) or (n, 1); ties one half
+) -> float:    # In [0, 1], .5 for a constant; ValueError without both classes
+    "The mean AUC of users with both classes, weighted by their rows."
     b = blocks(user, target, prediction)
+    P, N = _counts(b)
+    both = P * N > 0
+    if not both.any():
+        expected = 'Target: expected a user with both classes'
+        raise ValueError(f'{expected}. Received none')
     negative = b.size - b.positive
-    P, N = np.bincount(b.user, b.positive), np.bincount(b.user, negative)
     below = N.cumsum()[b.user] - negative.cumsum()
-    wins, both = np.bincount(b.user, b.positive * (below + negative / 2)), P * N > 0
-    if not both.any(): raise ValueError('Target: expected a user with both classes. Received none')
-    return float(np.average(wins[both] / (P * N)[both], weights=(P + N)[both]))
+    wins = np.bincount(b.user, b.positive * (below + negative / 2))
+    own = wins[both] / (P * N)[both]
+    return float(np.average(own, weights=(P + N)[both]))
 
 # %% ../../nbs/evaluation/15_ranking.ipynb #8109ce36
 def ranking_report(
-    user,        # (n,): numbers or strings, in any order
-    target,      # (n,) or (n, 1), 0 or 1
-    prediction,  # (n,) or (n, 1), probabilities or scores
-    k=10,        # length of the top, at least 1
-) -> dict:       # the four metrics; users in all, those without a positive, those with one class only
-    "The metrics by name, and how many users they leave out"
-    b = blocks(user, target, prediction)
-    P, rows = np.bincount(b.user, b.positive), np.bincount(b.user, b.size)
+    user,       # Numbers or strings, in any order; (n,)
+    target,     # Of 0 and 1, shape (n,) or (n, 1)
+    prediction, # Probabilities or scores, (n,) or (n, 1)
+    k=10        # Length of the top, at least 1
+) -> dict:      # The four metrics; users, without_positive, of_one_class
+    "The metrics by name, and how many users they leave out."
     columns = user, target, prediction
-    return {f'hit_rate@{k}': hit_rate(*columns, k=k), f'ndcg@{k}': ndcg(*columns, k=k), 'mrr': mrr(*columns), 'gauc': gauc(*columns),
-            'users': len(P), 'without_positive': int((P == 0).sum()), 'of_one_class': int(((P == 0) | (P == rows)).sum())}
+    P, N = _counts(blocks(*columns))
+    return {
+        f'hit_rate@{k}': hit_rate(*columns, k=k),
+        f'ndcg@{k}': ndcg(*columns, k=k),
+        'mrr': mrr(*columns),
+        'gauc': gauc(*columns),
+        'users': len(P),
+        'without_positive': int((P == 0).sum()),
+        'of_one_class': int((P * N == 0).sum())}
