@@ -265,14 +265,13 @@ def read_all(
     name       # of what is read, beside the progress bar
 ):
     "All bytes of a response; ValueError where there are too many."
-    content = b''
+    content, most = b'', f'at most {LARGEST:,} bytes'
     style = dict(desc=name, unit='B', unit_scale=True, leave=False)
     with tqdm(total=size or None, **style) as bar:
         while chunk := response.read(2**16):
             content += chunk
             bar.update(len(chunk))
-            few = len(content) <= LARGEST
-            expect(few, f'at most {LARGEST:,} bytes', 'more')
+            expect(len(content) <= LARGEST, most, 'more')
     return content
 
 # %% ../../nbs/datasets/10_movielens.ipynb #9814d1cc
