@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['column_numbers', 'group_columns', 'named_columns', 'column_fields', 'places', 'is_sparse', 'check_finite',
-           'as_matrix', 'spread', 'rows_of', 'fullest', 'pack_rows', 'matrix_field', 'MatrixSchema', 'limited',
+           'as_matrix', 'spread', 'row_numbers', 'fullest', 'pack_rows', 'matrix_field', 'MatrixSchema', 'limited',
            'libffm_line', 'known_places', 'column_key', 'libffm_lines', 'read_libffm']
 
 # %% ../../nbs/data/38_matrices.ipynb #a8f26e92
@@ -148,7 +148,7 @@ def spread(
     return dict(ids=ids, values=X[:, order])
 
 # %% ../../nbs/data/38_matrices.ipynb #125cfc40
-def rows_of(X):
+def row_numbers(X):
     "The row of each number in a matrix of sparse rows, (numbers,)."
     return np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
 
@@ -158,7 +158,7 @@ def fullest(
     fields: int        # How many fields there are
 ) -> np.ndarray:
     "The most numbers that a row has of each field, at least 1, (fields,)."
-    key = rows_of(X) * fields + field[X.indices]
+    key = row_numbers(X) * fields + field[X.indices]
     key, count = np.unique(key, return_counts=True)
     most = np.ones(fields, 'int64')
     np.maximum.at(most, key % fields, count)
@@ -172,7 +172,7 @@ def pack_rows(
 ) -> tuple[dict, np.ndarray]:
     "`{'ids', 'values'}`, (rows, all slots), and in how many rows each is cut."
     fields, column = len(slots), X.indices
-    key = rows_of(X) * fields + field[column]
+    key = row_numbers(X) * fields + field[column]
     order = np.lexsort([column, key])
     key, column, x = key[order], column[order], X.data[order]
     place = np.arange(len(key)) - np.searchsorted(key, key)

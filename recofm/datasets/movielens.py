@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LARGEST', 'BROKEN', 'RATING', 'PERSON', 'OCCUPATIONS', 'PIP_DOWNLOAD', 'FAILURES', 'OFFICIAL', 'SHA256', 'datasets',
            'expect', 'stays', 'member', 'members', 'table', 'read_100k', 'read_1m', 'read_recbole', 'title_and_year',
-           'integers', 'Source', 'Dataset', 'span', 'check_ids', 'check', 'join', 'read_all', 'download',
+           'integers', 'Source', 'Dataset', 'span', 'check_keys', 'check', 'join', 'read_all', 'download',
            'without_warnings', 'download_wheel', 'store', 'from_folder', 'from_sources', 'obtain', 'official', 'named',
            'load', 'folders', 'available']
 
@@ -209,7 +209,7 @@ def span(
     "The smallest and the largest, in words."
     return f'{numbers.min()} to {numbers.max()}'
 
-def check_ids(
+def check_keys(
     users, movies,  # tables with integer ids
     dataset         # what they have to hold
 ):
@@ -232,7 +232,7 @@ def check(
     names = 'ratings', 'users', 'movies'
     promised, found = dict(zip(names, dataset)), dict(zip(names, counts))
     expect(counts == dataset[:3], promised, found)
-    check_ids(users, movies, dataset)
+    check_keys(users, movies, dataset)
     known_user = ratings.user_id.isin(users.user_id).all()
     known_movie = ratings.movie_id.isin(movies.movie_id).all()
     known = known_user and known_movie
