@@ -130,7 +130,7 @@ class AFM(Recommender):
 # %% ../../nbs/models/35_afm.ipynb #cb66c083
 @patch
 def pair_shares(self:AFM, z, here):
-    "The share of each pair, (batch, pairs): its attention, or one for all."
+    "The share of each pair, (batch, pairs): its attention, or an equal share."
     if self.mode == 'att': return self.attend(z, here)
     return shares(tf.zeros_like(z[..., 0]), here)
 
