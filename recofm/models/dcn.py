@@ -26,7 +26,8 @@ class Cross(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         need = f"{type(self).__name__}: reg must be at least 0"
-        if not reg >= 0: raise ValueError(f"{need}. Received: {reg!r}")
+        if not reg >= 0:
+            raise ValueError(f"{need}. Received: {reg!r}")
         self.reg = reg
 
     def matrix(self, name, *shape):
@@ -35,9 +36,11 @@ class Cross(keras.layers.Layer):
         penalty = keras.regularizers.L2(self.reg) if self.reg else None
         return self.add_weight(shape, within, regularizer=penalty, name=name)
 
-    def vector(self, size): return self.add_weight((size,), 'zeros', name='b')
+    def vector(self, size):
+        return self.add_weight((size,), 'zeros', name='b')
 
-    def get_config(self): return dict(super().get_config(), reg=self.reg)
+    def get_config(self):
+        return dict(super().get_config(), reg=self.reg)
 
 # %% ../../nbs/models/50_dcn.ipynb #4661b285
 @register_keras_serializable('recofm')
@@ -80,7 +83,8 @@ class CrossLowRank(Cross):
         Wx = tf.matmul(x @ self.V, self.U, transpose_b=True)
         return x0 * (Wx + self.b) + x
 
-    def get_config(self): return dict(super().get_config(), rank=self.rank)
+    def get_config(self):
+        return dict(super().get_config(), rank=self.rank)
 
 # %% ../../nbs/models/50_dcn.ipynb #adbc8345
 @register_keras_serializable('recofm')

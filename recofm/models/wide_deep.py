@@ -71,7 +71,8 @@ def combination_number(
 ):
     "The number of a combination among all of them, int64, of the ids' shape."
     number = 0
-    for i, size in zip(ids, sizes): number = number*size + tf.cast(i, tf.int64)
+    for i, size in zip(ids, sizes):
+        number = number*size + tf.cast(i, tf.int64)
     return number
 
 # %% ../../nbs/models/40_wide_deep.ipynb #523e3e1c
@@ -82,7 +83,8 @@ def weight_number(
     seed: int=0   # Of the hash, at least 0
 ):
     "Which weight of its cross a combination has, int64, of the ids' shape."
-    if count == math.prod(sizes): return combination_number(ids, sizes)
+    if count == math.prod(sizes):
+        return combination_number(ids, sizes)
     return hashed(ids, count, seed)
 
 # %% ../../nbs/models/40_wide_deep.ipynb #85ff7197

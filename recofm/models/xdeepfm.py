@@ -52,7 +52,8 @@ class CIN(keras.layers.Layer):
         super().__init__(**kwargs)
         self.cin_size = _check_sizes(cin_size, split_half)
         need = "CIN: reg must be at least 0"
-        if not reg >= 0: raise ValueError(f"{need}. Received: {reg!r}")
+        if not reg >= 0:
+            raise ValueError(f"{need}. Received: {reg!r}")
         self.reg, self.split_half = reg, bool(split_half)
         self.activation = keras.activations.get(activation)
 
