@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from fastcore.basics import patch
 from itertools import combinations
+from keras.layers import Dense
 from keras.saving import register_keras_serializable
 from ..data.fields import check_count, common_dim
 from ..data.inputs import check_inputs
@@ -21,8 +22,8 @@ from .recommender import Recommender
 # %% ../../nbs/models/35_afm.ipynb #e6ddfc5c
 def field_pairs(
     e # A vector for each field, (batch, fields, dim)
-):
-    "The product of every two fields, coordinate by coordinate, (batch, pairs, dim), in the order of `combinations`."
+) -> tf.Tensor: # (batch, pairs, dim), in the order of `combinations`
+    "The product of every two fields, coordinate by coordinate."
     f, g = np.triu_indices(e.shape[1], k=1)
     return tf.gather(e, f, axis=1) * tf.gather(e, g, axis=1)
 
@@ -33,8 +34,10 @@ def pairs_here(
 ):
     "Whether both fields of a pair are there, bool (batch, pairs)."
     f, g = np.triu_indices(len(fields), k=1)
-    if not isinstance(inputs, dict): return tf.ones([tf.shape(inputs)[0], len(f)], tf.bool)
-    counts = field_sums(tf.cast(inputs['values'] != 0, tf.float32)[..., None], fields)[..., 0]
+    if not isinstance(inputs, dict):
+        return tf.ones([tf.shape(inputs)[0], len(f)], tf.bool)
+    filled = tf.cast(inputs['values'] != 0, tf.float32)[..., None]
+    counts = field_sums(filled, fields)[..., 0]
     here = (counts > 0) | np.array([not field.padded for field in fields])
     return tf.gather(here, f, axis=1) & tf.gather(here, g, axis=1)
 
@@ -42,8 +45,8 @@ def pairs_here(
 def shares(
     scores, # (batch, pairs)
     here    # Which pairs there are, bool (batch, pairs)
-):
-    "The softmax over the pairs that are there, (batch, pairs): 0 elsewhere; a row sums to 1, or to 0 where no pair is there."
+) -> tf.Tensor: # (batch, pairs); a row sums to 1, or to 0 where it has no pair
+    "The softmax over the pairs that are there, and 0 for those that are not."
     lowest = tf.where(here, scores, scores.dtype.min)
     return tf.where(here, tf.nn.softmax(lowest, axis=1), tf.zeros_like(scores))
 
@@ -51,8 +54,8 @@ def shares(
 def largest(
     z,   # (batch, pairs, dim)
     here # Which pairs there are, bool (batch, pairs)
-):
-    "The largest value of each coordinate over the pairs that are there, (batch, dim); 0 where no pair is there."
+) -> tf.Tensor: # (batch, dim); 0 where no pair is there
+    "The largest value of each coordinate over the pairs that are there."
     there = here[..., None]
     most = tf.reduce_max(tf.where(there, z, z.dtype.min), axis=1)
     return tf.where(tf.reduce_any(there, axis=1), most, tf.zeros_like(most))
@@ -60,7 +63,7 @@ def largest(
 # %% ../../nbs/models/35_afm.ipynb #15619290
 @register_keras_serializable('recofm')
 class PairAttention(keras.layers.Layer):
-    "The attention of each pair: the softmax over the pairs of what one hidden layer makes of its product."
+    "The attention of each pair: a softmax of what a hidden layer makes of it."
     def __init__(self,
         units: int,          # Of the hidden layer, at least 1
         activation='relu',   # Of the hidden layer
@@ -68,64 +71,94 @@ class PairAttention(keras.layers.Layer):
         **kwargs             # Of a Keras layer
     ):
         super().__init__(**kwargs)
-        self.units, self.activation, self.reg = check_count('PairAttention', 'units', units), keras.activations.get(activation), reg
-        self.hidden = keras.layers.Dense(self.units, self.activation, kernel_regularizer=keras.regularizers.L2(reg) if reg else None)
-        self.out = keras.layers.Dense(1, use_bias=False)
+        self.units = check_count('PairAttention', 'units', units)
+        self.activation, self.reg = keras.activations.get(activation), reg
+        penalty = keras.regularizers.L2(reg) if reg else None
+        self.hidden = Dense(units, self.activation, kernel_regularizer=penalty)
+        self.out = Dense(1, use_bias=False)
 
-    def build(self, z_shape, here_shape=None): self.hidden.build(z_shape); self.out.build((*z_shape[:-1], self.units))
+    def build(self, z_shape, here_shape=None):
+        self.hidden.build(z_shape)
+        self.out.build((*z_shape[:-1], self.units))
 
-    def call(self, z, here): return shares(self.out(self.hidden(z))[..., 0], here)       # (batch, pairs)
+    def call(self, z, here):
+        scores = self.out(self.hidden(z))[..., 0]              # (batch, pairs)
+        return shares(scores, here)
 
     def get_config(self):
-        return dict(super().get_config(), units=self.units, activation=keras.activations.serialize(self.activation), reg=self.reg)
+        activation = keras.activations.serialize(self.activation)
+        own = dict(units=self.units, activation=activation, reg=self.reg)
+        return super().get_config() | own
 
 # %% ../../nbs/models/35_afm.ipynb #8b663f3e
 modes = 'att', 'avg', 'max'
 
+def _check_mode(mode):
+    if mode in modes: return mode
+    raise ValueError(f"AFM: mode must be one of {modes}. Received: {mode!r}")
+
+def _check_pairs(fields):
+    if len(fields) > 1: return fields
+    need = "AFM: expected at least two fields, since it is made of their pairs"
+    raise ValueError(f"{need}. Received: {[f.name for f in fields]}")
+
+# %% ../../nbs/models/35_afm.ipynb #6e502237
 class AFM(Recommender):
-    "Attentional factorization machine: first order, and the pairs of fields weighted by attention (Xiao et al. 2017)."
+    "First order, and pairs of fields weighted by attention (Xiao et al. 2017)."
     def __init__(self,
-        feature_columns,                # List of two or more `Field`s of one dim, or dictionaries with feat, feat_num and embed_dim
-        mode='att',                     # 'att': attention; 'avg': the mean of the pairs; 'max': their maximum
-        att_vector: int=8,              # Units of the attention network
-        activation='relu',              # Of the attention network
-        dropout: float=.5,              # Share of the pairs dropped in training, in [0, 1)
-        embed_reg: float=1e-6,          # L2 on the vectors of the rows that a batch touches
-        w_reg: float=1e-6,              # L2 on their weights
-        att_reg: float=0.,              # L2 on the attention network's matrix
-        output_activation='sigmoid',    # 'sigmoid': probabilities; None: scores
-        **kwargs                        # Of a Keras model, such as `name`
+        feature_columns,              # Two or more `Field`s or dictionaries
+        mode='att',                   # Attention ('att'), mean ('avg'), 'max'
+        att_vector: int=8,            # Units of the attention network
+        activation='relu',            # Of the attention network
+        dropout: float=.5,            # Share of pairs dropped, in [0, 1)
+        embed_reg: float=1e-6,        # L2 on the vectors that a batch touches
+        w_reg: float=1e-6,            # L2 on the weights that a batch touches
+        att_reg: float=0.,            # L2 on the attention network's matrix
+        output_activation='sigmoid',  # 'sigmoid': probabilities; None: scores
+        **kwargs                      # Of a Keras model, such as `name`
     ):
-        if mode not in modes: raise ValueError(f"AFM: mode must be one of {modes}. Received: {mode!r}")
+        _check_mode(mode)
         super().__init__(feature_columns, output_activation, **kwargs)
-        if len(self.fields) < 2: raise ValueError(f"AFM: expected at least two fields, since it is made of their pairs. Received: {[f.name for f in self.fields]}")
-        self.mode, self.table = mode, Table(self.fields, common_dim(self.fields), w_reg, embed_reg)
-        self.attend = PairAttention(att_vector, activation, att_reg) if mode == 'att' else None
+        self.mode, dim = mode, common_dim(_check_pairs(self.fields))
+        self.table = Table(self.fields, dim, w_reg, embed_reg)
+        if mode == 'att':
+            self.attend = PairAttention(att_vector, activation, att_reg)
         self.drop = Dropout(check_rate('dropout', dropout))
-        self.out = keras.layers.Dense(1, use_bias=False, kernel_initializer='ones')
+        self.out = Dense(1, use_bias=False, kernel_initializer='ones')
         self.ready()
 
 # %% ../../nbs/models/35_afm.ipynb #cb66c083
 @patch
+def pair_shares(self:AFM, z, here):
+    "The share of each pair, (batch, pairs): its attention, or an equal share."
+    if self.mode == 'att': return self.attend(z, here)
+    return shares(tf.zeros_like(z[..., 0]), here)
+
+@patch
 def pool(self:AFM, z, here, training=False):
-    kept = z * self.drop(tf.ones_like(z[..., :1]), training=training)          # (batch, pairs, dim)
+    "The pairs as one vector, (batch, dim)."
+    ones = tf.ones_like(z[..., :1])
+    kept = z * self.drop(ones, training=training)          # whole pairs dropped
     if self.mode == 'max': return largest(kept, here)
-    a = self.attend(z, here) if self.mode == 'att' else shares(tf.zeros_like(z[..., 0]), here)
+    a = self.pair_shares(z, here)
     return tf.reduce_sum(a[..., None] * kept, axis=1)
 
 @patch
 def logit(self:AFM, inputs, training=False):
-    w, v = self.table(inputs, training=training)                               # (batch, slots, 1) and (batch, slots, dim)
-    z, here = field_pairs(field_sums(v, self.fields)), pairs_here(inputs, self.fields)
-    return self.bias + tf.reduce_sum(w, axis=1) + self.out(self.pool(z, here, training))
+    w, v = self.table(inputs, training=training)           # x_i w_i and x_i v_i
+    z = field_pairs(field_sums(v, self.fields))            # (batch, pairs, dim)
+    pooled = self.pool(z, pairs_here(inputs, self.fields), training)
+    return self.bias + tf.reduce_sum(w, axis=1) + self.out(pooled)
 
 # %% ../../nbs/models/35_afm.ipynb #e0d4ccec
 @patch
 def attention(self:AFM,
     inputs # Ids, or ids and values
-) -> np.ndarray:
-    "The share of each pair of fields, (examples, pairs), in the order of `combinations` of the fields; 0 where a pair is not there."
-    if self.mode == 'max': raise ValueError("AFM: a maximum has no attention. Received: mode='max'")
+) -> np.ndarray: # (examples, pairs), in the order of `combinations`
+    "The share of each pair of fields; 0 where a pair is not there."
+    problem = "AFM: a maximum has no attention. Received: mode='max'"
+    if self.mode == 'max': raise ValueError(problem)
     inputs = check_inputs(inputs, self.fields)
-    z, here = field_pairs(field_sums(self.table(inputs)[1], self.fields)), pairs_here(inputs, self.fields)
-    return (self.attend(z, here) if self.mode == 'att' else shares(tf.zeros_like(z[..., 0]), here)).numpy()
+    _, v = self.table(inputs)
+    z = field_pairs(field_sums(v, self.fields))
+    return self.pair_shares(z, pairs_here(inputs, self.fields)).numpy()

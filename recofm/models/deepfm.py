@@ -9,6 +9,7 @@ __all__ = ['DeepFM']
 import keras
 import tensorflow as tf
 from fastcore.basics import patch
+from keras.layers import Dense, Flatten, Lambda
 from ..data.fields import common_dim
 from ..layers.interaction import pairs
 from ..layers.table import Table, field_sums
@@ -17,41 +18,44 @@ from .recommender import Recommender
 
 # %% ../../nbs/models/45_deepfm.ipynb #f4b4cde5
 class DeepFM(Recommender):
-    "A factorization machine plus a tower on the same vectors (Guo et al. 2017, equations 1 to 4)."
+    "An FM and a tower on the same vectors (Guo et al. 2017, equations 1 to 4)."
     def __init__(self,
-        feature_columns,                # List of `Field`s of one dim, or dictionaries with feat, feat_num and embed_dim
-        hidden_units=(200, 200, 200),   # Units of each layer of the tower
-        dnn_dropout: float=0.,          # Share dropped after each layer of the tower in training, in [0, 1)
-        activation='relu',              # Of each layer of the tower
-        fm_w_reg: float=1e-6,           # L2 on the weights of the rows that a batch touches
-        embed_reg: float=1e-6,          # L2 on their vectors
-        bn_use: bool=False,             # Whether the tower normalises each layer over the batch
-        output_activation='sigmoid',    # 'sigmoid': probabilities; None: scores
-        **kwargs                        # Of a Keras model, such as `name`
+        feature_columns,               # `Field`s of one dim, or dictionaries
+        hidden_units=(200, 200, 200),  # Units of each layer of the tower
+        dnn_dropout: float=0.,         # Share dropped in the tower, in [0, 1)
+        activation='relu',             # Of each layer of the tower
+        fm_w_reg: float=1e-6,          # L2 on the weights a batch touches
+        embed_reg: float=1e-6,         # L2 on the vectors a batch touches
+        bn_use: bool=False,            # Whether the tower normalises its layers
+        output_activation='sigmoid',   # 'sigmoid': probabilities; None: scores
+        **kwargs                       # Of a Keras model, such as `name`
     ):
         super().__init__(feature_columns, output_activation, **kwargs)
-        self.table = Table(self.fields, common_dim(self.fields), fm_w_reg, embed_reg)
+        dim = common_dim(self.fields)
+        self.table = Table(self.fields, dim, fm_w_reg, embed_reg)
         self.tower = Tower(hidden_units, activation, dnn_dropout, bn_use)
-        self.out = keras.layers.Dense(1, use_bias=False)
+        self.out = Dense(1, use_bias=False)
         self.ready()
 
     def logit(self, inputs, training=False):
-        w, v = self.table(inputs, training=training)           # (batch, slots, 1) and (batch, slots, dim), each times its value
-        return self.bias + tf.reduce_sum(w, axis=1) + pairs(v) + self.deep(v, training)
+        w, v = self.table(inputs, training=training)       # x_i w_i and x_i v_i
+        fm = self.bias + tf.reduce_sum(w, axis=1) + pairs(v)
+        return fm + self.deep(v, training)
 
     def deep(self, v, training=False):
-        e = field_sums(v, self.fields)                         # (batch, fields, dim)
-        h = tf.reshape(e, (-1, e.shape[1] * e.shape[2]))       # one block after the other
+        e = field_sums(v, self.fields)                 # (batch, fields, dim)
+        h = tf.reshape(e, (-1, e.shape[1] * e.shape[2]))
         return self.out(self.tower(h, training=training))
 
 # %% ../../nbs/models/45_deepfm.ipynb #18dd7bd9
 @patch
-def parts(self:DeepFM) -> dict[str, keras.Model]:
-    "First order, pairs and deep as models that share this one's weights. With the bias they add up to its score."
-    inputs = self.symbolic_inputs()
+def submodels(self:DeepFM) -> dict[str, keras.Model]:
+    "First order, pairs and deep, which with the bias add up to the score."
+    inputs, fields = self.symbolic_inputs(), dict(fields=self.fields)
     w, v = self.table(inputs)
-    e = keras.layers.Lambda(field_sums, arguments=dict(fields=self.fields), name='fields')(v)
+    e = Lambda(field_sums, arguments=fields, name='fields')(v)
+    deep = self.out(self.tower(Flatten()(e)))
     scores = dict(first_order=keras.ops.sum(w, axis=1),
-                  pairs=keras.layers.Lambda(pairs, name='pairs')(v),
-                  deep=self.out(self.tower(keras.layers.Flatten()(e))))
-    return {name: keras.Model(inputs, score, name=name) for name, score in scores.items()}
+                  pairs=Lambda(pairs, name='pairs')(v), deep=deep)
+    return {name: keras.Model(inputs, score, name=name)
+            for name, score in scores.items()}

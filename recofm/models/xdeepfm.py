@@ -7,6 +7,8 @@ __all__ = ['compress', 'CIN', 'xDeepFM']
 
 # %% ../../nbs/models/55_xdeepfm.ipynb #6e803cad
 import keras
+from keras.initializers import RandomUniform
+from keras.layers import Dense
 from keras.saving import register_keras_serializable
 import tensorflow as tf
 from fastcore.basics import patch
@@ -20,52 +22,69 @@ def compress(
     x,  # Maps of the layer below, (batch, maps below, dim)
     x0, # Vectors of the fields, (batch, fields, dim)
     W   # Filters, (maps, maps below, fields)
-):
-    "The products of each map with each field, coordinate by coordinate, summed by the weights of each filter: (batch, maps, dim)."
+) -> tf.Tensor: # (batch, maps, dim)
+    "The products of each map with each field, summed by each filter's weights."
     products = tf.einsum('bhd,bfd->bdhf', x, x0)
     return tf.einsum('bdhf,nhf->bnd', products, W)
 
 # %% ../../nbs/models/55_xdeepfm.ipynb #d452d679
+def _check_sizes(cin_size, split_half):
+    need = "CIN: cin_size must be a list of whole numbers"
+    if not isinstance(cin_size, (list, tuple)):
+        raise ValueError(f"{need}. Received: {cin_size!r}")
+    sizes = [check_count('CIN', 'each of cin_size', n) for n in cin_size]
+    need = "CIN: with split_half each of cin_size but the last must be even"
+    if split_half and any(n % 2 for n in sizes[:-1]):
+        raise ValueError(f"{need}. Received: {cin_size!r}")
+    return sizes
+
+# %% ../../nbs/models/55_xdeepfm.ipynb #636dbf32
 @register_keras_serializable('recofm')
 class CIN(keras.layers.Layer):
-    "Compressed interaction network (Lian et al. 2018, equation 6): pooled maps of all layers, (batch, outputs)."
+    "Compressed interaction network (Lian et al. 2018): the pooled maps."
     def __init__(self,
-        cin_size,          # Maps of each layer, such as `[16, 16]`; empty: no output
-        reg: float=0.,     # L2 on the filters, at least 0
-        activation=None,   # Of the maps; None: the paper's, none
-        split_half=False,  # Whether maps of all layers but the last are halved; these sizes must be even
-        **kwargs           # Of a Keras layer
+        cin_size,         # Maps of each layer, such as `[16, 16]`; empty: none
+        reg: float=0.,    # L2 on the filters, at least 0
+        activation=None,  # Of the maps; None: the paper's, none
+        split_half=False, # Whether all layers but the last, of even size, halve
+        **kwargs          # Of a Keras layer
     ):
         super().__init__(**kwargs)
-        if not isinstance(cin_size, (list, tuple)): raise ValueError(f"CIN: cin_size must be a list of whole numbers. Received: {cin_size!r}")
-        self.cin_size = [check_count('CIN', 'each of cin_size', n) for n in cin_size]
-        if not reg >= 0: raise ValueError(f"CIN: reg must be at least 0. Received: {reg!r}")
-        if split_half and any(n % 2 for n in self.cin_size[:-1]):
-            raise ValueError(f"CIN: with split_half each of cin_size but the last must be even. Received: {cin_size!r}")
-        self.reg, self.activation, self.split_half = reg, keras.activations.get(activation), bool(split_half)
+        self.cin_size = _check_sizes(cin_size, split_half)
+        need = "CIN: reg must be at least 0"
+        if not reg >= 0:
+            raise ValueError(f"{need}. Received: {reg!r}")
+        self.reg, self.split_half = reg, bool(split_half)
+        self.activation = keras.activations.get(activation)
 
     def get_config(self):
-        return dict(super().get_config(), cin_size=self.cin_size, reg=self.reg, activation=keras.activations.serialize(self.activation),
-                    split_half=self.split_half)
+        activation = keras.activations.serialize(self.activation)
+        own = dict(cin_size=self.cin_size, reg=self.reg,
+                   activation=activation, split_half=self.split_half)
+        return super().get_config() | own
 
 # %% ../../nbs/models/55_xdeepfm.ipynb #99fb7d59
 @patch
 def build(self:CIN, input_shape):
     fields = below = input_shape[1]
+    penalty = keras.regularizers.L2(self.reg) if self.reg else None
     self.filters = []
-    for i, n in enumerate(self.cin_size):
+    for i, n in enumerate(self.cin_size, 1):
         limit = (6 / (below * fields + n))**.5
-        self.filters.append(self.add_weight(shape=(n, below, fields), initializer=keras.initializers.RandomUniform(-limit, limit),
-                                            regularizer=keras.regularizers.L2(self.reg) if self.reg else None, name=f'filters_{i + 1}'))
+        name, within = f'filters_{i}', RandomUniform(-limit, limit)
+        shape = n, below, fields
+        W = self.add_weight(shape, within, regularizer=penalty, name=name)
+        self.filters.append(W)
         below = n // 2 if self.split_half else n
 
 # %% ../../nbs/models/55_xdeepfm.ipynb #4ee8edc7
 @patch
 def call(self:CIN, x0):
-    x, out = x0, [x0[:, :0, 0]]                                # without layers: (batch, 0)
+    x, out = x0, [x0[:, :0, 0]]                    # without layers: (batch, 0)
     for i, W in enumerate(self.filters, 1):
         x = kept = self.activation(compress(x, x0, W))
-        if self.split_half and i < len(self.filters): x, kept = tf.split(x, 2, axis=1)
+        if self.split_half and i < len(self.filters):
+            x, kept = tf.split(x, 2, axis=1)
         out.append(tf.reduce_sum(kept, axis=2))
     return tf.concat(out, axis=1)
 
@@ -73,31 +92,36 @@ def call(self:CIN, x0):
 class xDeepFM(Recommender):
     "A linear part, CIN and a tower on one table (Lian et al. 2018)."
     def __init__(self,
-        feature_columns,             # List of `Field`s of one dim, or dictionaries with feat, feat_num and embed_dim
-        hidden_units=(200, 200),     # Units of each layer of the tower; empty: no tower
+        feature_columns,             # `Field`s of one dim, or dictionaries
+        hidden_units=(200, 200),     # Of the tower's layers; empty: no tower
         cin_size=(64, 64),           # Maps of each layer of CIN; empty: no CIN
-        dnn_dropout: float=0,        # Share dropped after each layer of the tower in training, in [0, 1)
+        dnn_dropout: float=0,        # Share dropped in the tower, in [0, 1)
         dnn_activation='relu',       # Of each layer of the tower
-        embed_reg: float=1e-6,       # L2 on the vectors of the rows that a batch touches
+        embed_reg: float=1e-6,       # L2 on the vectors that a batch touches
         cin_reg: float=1e-6,         # L2 on the filters of CIN
-        w_reg: float=1e-6,           # L2 on the weights of the rows that a batch touches
+        w_reg: float=1e-6,           # L2 on the weights that a batch touches
         cin_activation=None,         # Of the maps; None: the paper's, none
-        split_half: bool=False,      # Whether half of the maps go up and half to the output
-        bn_use: bool=False,          # Whether the tower normalises each layer over the batch
+        split_half: bool=False,      # Whether only half of the maps go up
+        bn_use: bool=False,          # Whether the tower normalises its layers
         output_activation='sigmoid', # 'sigmoid': probabilities; None: scores
         **kwargs                     # Of a Keras model, such as `name`
     ):
         super().__init__(feature_columns, output_activation, **kwargs)
-        self.cin, tower = CIN(cin_size, cin_reg, cin_activation, split_half), Tower(hidden_units, dnn_activation, dnn_dropout, bn_use)
+        self.cin = CIN(cin_size, cin_reg, cin_activation, split_half)
+        tower = Tower(hidden_units, dnn_activation, dnn_dropout, bn_use)
         self.tower = tower if tower.hidden_units else None
-        self.table = Table(self.fields, common_dim(self.fields), w_reg, embed_reg)
-        self.out = keras.layers.Dense(1, use_bias=False)       # c and u in one
+        dim = common_dim(self.fields)
+        self.table = Table(self.fields, dim, w_reg, embed_reg)
+        self.out = Dense(1, use_bias=False)                # c and u in one
         self.ready()
 
     def logit(self, inputs, training=False):
-        w, v = self.table(inputs, training=training)           # (batch, slots, 1) and (batch, slots, dim), each times its value
-        return self.bias + tf.reduce_sum(w, axis=1) + self.out(self.deep(field_sums(v, self.fields), training))
+        w, v = self.table(inputs, training=training)       # x_i w_i and x_i v_i
+        deep = self.deep(field_sums(v, self.fields), training)
+        return self.bias + tf.reduce_sum(w, axis=1) + self.out(deep)
 
-    def deep(self, e, training=False): # e: (batch, fields, dim)
-        maps, flat = self.cin(e), tf.reshape(e, (-1, e.shape[1] * e.shape[2]))
-        return tf.concat([maps, self.tower(flat, training=training)], axis=1) if self.tower else maps
+    def deep(self, e, training=False):                    # (batch, fields, dim)
+        maps = self.cin(e)
+        if not self.tower: return maps
+        flat = tf.reshape(e, (-1, e.shape[1] * e.shape[2]))
+        return tf.concat([maps, self.tower(flat, training=training)], axis=1)
