@@ -44,7 +44,7 @@ def unit_length(
 
 # %% ../../nbs/models/25_ffm.ipynb #45b83e97
 class FFM(Recommender):
-    "Field-aware factorization machine (Juan et al. 2016)."
+    "Field-aware FM: a vector for each field that is met (Juan et al. 2016)."
     def __init__(self,
         feature_columns,              # List of `Field`s or dictionaries
         k: int=None,                  # Vectors' length, >= 1; None: fields' dim

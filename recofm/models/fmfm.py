@@ -27,7 +27,7 @@ def identity(
 
 # %% ../../nbs/models/27_fmfm.ipynb #eaaad6aa
 class FmFM(Recommender):
-    "Field-matrixed factorization machine (Sun et al. 2021)."
+    "Field-matrixed FM: a matrix for each pair of fields (Sun et al. 2021)."
     def __init__(self,
         feature_columns,              # At least two `Field`s or dictionaries
         k: int=None,                  # Vectors' length, >= 1; None: fields' dim

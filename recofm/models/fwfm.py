@@ -40,7 +40,7 @@ def count_pairs(
 
 # %% ../../nbs/models/26_fwfm.ipynb #0fed6418
 class FwFM(Recommender):
-    "Field-weighted factorization machine (Pan et al. 2018)."
+    "Field-weighted FM: a weight for each pair of fields (Pan et al. 2018)."
     def __init__(self,
         feature_columns,              # At least two `Field`s or dictionaries
         k: int=None,                  # Vectors' length, >= 1; None: fields' dim
