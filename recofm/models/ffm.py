@@ -28,7 +28,8 @@ def field_aware_pairs(
     inside, end = 0, 0
     for f, field in enumerate(fields):
         start, end = end, end + field.slots
-        if field.slots > 1: inside += pairs(a[:, start:end, f])
+        if field.slots > 1:
+            inside += pairs(a[:, start:end, f])
     return between + inside
 
 # %% ../../nbs/models/25_ffm.ipynb #4621d056

@@ -20,10 +20,10 @@ def identity(
     k: int     # Length of the vectors, at least 1
 ) -> np.ndarray:
     "The weight of a pair of fields before training, (k, k) or (k,)."
-    expected = "kind must be 'matrix' or 'vector'"
+    if kind == 'matrix': return np.eye(k)
     if kind == 'vector': return np.ones(k)
-    if kind != 'matrix': raise ValueError(f"{expected}. Received: {kind!r}")
-    return np.eye(k)
+    expected = "kind must be 'matrix' or 'vector'"
+    raise ValueError(f"{expected}. Received: {kind!r}")
 
 # %% ../../nbs/models/27_fmfm.ipynb #eaaad6aa
 class FmFM(Recommender):

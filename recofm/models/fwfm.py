@@ -33,9 +33,11 @@ def count_pairs(
     fields # List of `Field`s
 ) -> int:
     "How many pairs of fields there are; a `ValueError` where there is none."
-    F, names = len(fields), [f.name for f in fields]
-    expected = 'at least two fields, since pairs of fields have weights'
-    if F < 2: raise ValueError(f"Expected {expected}. Received: {names}")
+    F = len(fields)
+    if F < 2:
+        expected = 'at least two fields, since pairs of fields have weights'
+        names = [f.name for f in fields]
+        raise ValueError(f"Expected {expected}. Received: {names}")
     return F * (F - 1) // 2
 
 # %% ../../nbs/models/26_fwfm.ipynb #0fed6418

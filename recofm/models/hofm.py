@@ -30,7 +30,8 @@ def order_dims(
 ) -> list[int]:
     "The length of the vectors of each order from 2 up."
     n = check_count('HOFM', 'order', order, least=2) - 1
-    if not isinstance(k, (list, tuple)): return [common_dim(fields, k)] * n
+    if not isinstance(k, (list, tuple)):
+        return [common_dim(fields, k)] * n
     if len(k) != n:
         listed = f'a list of {n} for the orders 2 to {order}'
         expected = f'HOFM: k must be a number, or {listed}'

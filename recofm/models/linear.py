@@ -72,7 +72,8 @@ def hashed(
 ):
     "One of the buckets for each tuple of parts in this order, int64."
     a, u = pow(48271, seed + 2, prime), 1
-    for part in parts: u = (a*u + tf.cast(part, tf.int64)) % prime
+    for part in parts:
+        u = (a*u + tf.cast(part, tf.int64)) % prime
     square = u*u % prime
     return square*square % prime*u % prime % buckets
 
@@ -87,15 +88,17 @@ class WeightTable(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.rows, self.w_reg = check_count('WeightTable', 'rows', rows), w_reg
-        expected = 'WeightTable: w_reg must be at least 0'
-        if not w_reg >= 0: raise ValueError(f"{expected}. Received: {w_reg!r}")
+        if not w_reg >= 0:
+            expected = 'WeightTable: w_reg must be at least 0'
+            raise ValueError(f"{expected}. Received: {w_reg!r}")
         self.weight = self.add_weight(
             name='weight', shape=(rows, 1), initializer='zeros')
 
     def call(self, ids, values, training=False):  # (batch, uses) -> (batch, 1)
         if training:
             touched, w = read_touched(self.weight.value, ids, values)
-            if self.w_reg: self.add_loss(penalty(touched, self.w_reg, 0.))
+            if self.w_reg:
+                self.add_loss(penalty(touched, self.w_reg, 0.))
         else:
             w = tf.nn.embedding_lookup(self.weight.value, ids)
         return tf.reduce_sum(w * tf.cast(values, w.dtype)[..., None], axis=1)
@@ -111,7 +114,8 @@ def weights_for(
     buckets=None   # Weights to hash the pairs into; None: one for each pair
 ) -> int:
     "How many weights the pairs take; a `ValueError` where they are too many."
-    if buckets is not None: return check_count('Poly2', 'buckets', buckets)
+    if buckets is not None:
+        return check_count('Poly2', 'buckets', buckets)
     pairs = features*(features - 1)//2
     if pairs <= most_pairs: return max(pairs, 1)
     raise ValueError(
