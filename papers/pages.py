@@ -30,9 +30,9 @@ rows = {
         ('frappe-rmse', 'HOFM', 'He & Chua')],
     '25_ffm': [
         ('frappe', 'FFM', ', FFM'),
-        ('frappe', 'FwFM', 'FwFM'),
-        ('frappe', 'FmFM', 'FmFM'),
         ('frappe-rmse', 'FFM', 'Hong')],
+    '26_fwfm': [('frappe', 'FwFM', 'FwFM')],
+    '27_fmfm': [('frappe', 'FmFM', 'FmFM')],
     '30_nfm': [
         ('frappe', 'NFM', 'BARS'),
         ('frappe-rmse', 'NFM', 'He & Chua'),
@@ -72,10 +72,9 @@ added = {
         ('ml-1m', 'Poly2', likes('Poly2'))],
     '20_fm': [('ml-1m', 'FM', likes('FM'))],
     '22_hofm': [('ml-1m', 'HOFM', likes('order 3'))],
-    '25_ffm': [
-        ('ml-1m', 'FFM', likes('FFM')),
-        ('ml-1m', 'FwFM', likes('FwFM')),
-        ('ml-1m', 'FmFM', likes('FmFM'))],
+    '25_ffm': [('ml-1m', 'FFM', likes('FFM'))],
+    '26_fwfm': [('ml-1m', 'FwFM', likes('FwFM'))],
+    '27_fmfm': [('ml-1m', 'FmFM', likes('FmFM'))],
     '30_nfm': [('ml-1m', 'NFM', likes('NFM'))],
     '35_afm': [('ml-1m', 'AFM', likes('AFM'))],
     '40_wide_deep': [

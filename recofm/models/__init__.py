@@ -11,7 +11,7 @@ from importlib import import_module
 
 # %% ../../nbs/models/index.ipynb #75327160
 family = ('LR', 'Poly2', 'FM', 'HOFM', 'FFM', 'FwFM', 'FmFM', 'NFM', 'AFM', 'WideDeep', 'DeepFM', 'DCN', 'xDeepFM', 'GMF', 'MLP', 'NeuMF', 'AutoInt', 'FinalMLP')
-_pages = dict(Recommender='recommender', check_model='recommender', LR='linear', Poly2='linear', FM='fm', HOFM='hofm', FFM='ffm', FwFM='ffm', FmFM='ffm',
+_pages = dict(Recommender='recommender', check_model='recommender', LR='linear', Poly2='linear', FM='fm', HOFM='hofm', FFM='ffm', FwFM='fwfm', FmFM='fmfm',
               NFM='nfm', AFM='afm', WideDeep='wide_deep', DeepFM='deepfm', DCN='dcn', xDeepFM='xdeepfm', GMF='ncf', MLP='ncf', NeuMF='ncf',
               AutoInt='autoint', FinalMLP='final_mlp')
 _all_ = ['Recommender', 'check_model', 'LR', 'Poly2', 'FM', 'HOFM', 'FFM', 'FwFM', 'FmFM', 'NFM', 'AFM', 'WideDeep', 'DeepFM', 'DCN', 'xDeepFM', 'GMF', 'MLP', 'NeuMF', 'AutoInt', 'FinalMLP']

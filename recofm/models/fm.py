@@ -17,31 +17,37 @@ from .recommender import Recommender
 
 # %% ../../nbs/models/20_fm.ipynb #e7891406
 class FM(Recommender):
-    "Factorization machine: a bias, a weight for each feature, and all pairs of features (Rendle 2010, equation 1)."
+    "Factorization machine: weights and all pairs (Rendle 2010, equation 1)."
     def __init__(self,
-        feature_columns,              # List of `Field`s, or dictionaries with feat, feat_num and embed_dim
-        k: int=None,                  # Length of the vectors, at least 1; None: the fields' dim
-        w_reg: float=1e-6,            # L2 on the weights of the rows that a batch touches
-        v_reg: float=1e-6,            # L2 on their vectors
+        feature_columns,              # List of `Field`s or dictionaries
+        k: int=None,                  # Vectors' length, >= 1; None: fields' dim
+        w_reg: float=1e-6,            # L2 on the weights that a batch touches
+        v_reg: float=1e-6,            # L2 on the vectors that a batch touches
         output_activation='sigmoid',  # 'sigmoid': probabilities; None: scores
         **kwargs                      # Of a Keras model, such as `name`
     ):
         super().__init__(feature_columns, output_activation, **kwargs)
-        self.table = Table(self.fields, common_dim(self.fields, k), w_reg, v_reg)
+        k = common_dim(self.fields, k)
+        self.table = Table(self.fields, k, w_reg, v_reg)
         self.ready()
 
     def logit(self, inputs, training=False):
-        w, v = self.table(inputs, training=training)                # x_i w_i and x_i v_i: (batch, slots, 1) and (batch, slots, k)
+        # x_i w_i, (batch, slots, 1), and x_i v_i, (batch, slots, k)
+        w, v = self.table(inputs, training=training)
         return self.bias + tf.reduce_sum(w, axis=1) + pairs(v)
 
 # %% ../../nbs/models/20_fm.ipynb #b6451b3b
 @patch
 def side_vectors(self:FM,
-    inputs,    # Ids, or ids and values; the slots of the other side are not used
-    side: str  # 'item'; or 'user': all fields that are not the item's, context included
+    inputs,    # Ids, or ids and values; the other side's slots do not matter
+    side: str  # 'item', or 'user': all other fields, context included
 ) -> tuple[np.ndarray, np.ndarray]:
-    "A number (examples,) and a vector (examples, k): the score is the bias, both sides' numbers and their vectors' dot product."
-    if side not in ('user', 'item'): raise ValueError(f"side must be 'user' or 'item'. Received: {side!r}")
-    mine = np.array([(f.side == 'item') == (side == 'item') for f in self.fields])[slot_fields(self.fields)]
-    w, v = (tf.boolean_mask(part, mine, axis=1) for part in self.table(check_inputs(inputs, self.fields)))
-    return (tf.reduce_sum(w, axis=1) + pairs(v)).numpy()[:, 0], tf.reduce_sum(v, axis=1).numpy()
+    "The side's number, (examples,), and its vector, (examples, k)."
+    if side not in ('user', 'item'):
+        raise ValueError(f"side must be 'user' or 'item'. Received: {side!r}")
+    of_item = np.array([f.side == 'item' for f in self.fields])
+    mine = (of_item == (side == 'item'))[slot_fields(self.fields)]
+    w, v = self.table(check_inputs(inputs, self.fields))
+    w, v = tf.boolean_mask(w, mine, axis=1), tf.boolean_mask(v, mine, axis=1)
+    number = (tf.reduce_sum(w, axis=1) + pairs(v)).numpy()[:, 0]
+    return number, tf.reduce_sum(v, axis=1).numpy()

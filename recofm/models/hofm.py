@@ -16,31 +16,38 @@ def anova(
     z,          # Vectors of an example's slots, (batch, slots, k)
     order: int  # How many slots a combination has, at least 1
 ):
-    "The sum over all combinations of `order` slots of their elementwise product, (batch, k); 0 where there are fewer slots."
+    "Products of `order` slots, summed over all combinations, (batch, k)."
     a = tf.ones_like(z)
-    for _ in range(check_count('anova', 'order', order) - 1): a = tf.cumsum(z * a, axis=1, exclusive=True)
+    for _ in range(check_count('anova', 'order', order) - 1):
+        a = tf.cumsum(z * a, axis=1, exclusive=True)
     return tf.reduce_sum(z * a, axis=1)
 
 # %% ../../nbs/models/22_hofm.ipynb #0d7136e4
 def order_dims(
     fields,     # List of `Field`s
     order: int, # The highest, at least 2
-    k=None      # One length for all orders, a list with one for each from 2 up, or None: the fields' dim
+    k=None      # A length, or one for each order from 2 up; None: fields' dim
 ) -> list[int]:
     "The length of the vectors of each order from 2 up."
-    if check_count('HOFM', 'order', order, least=2) and not isinstance(k, (list, tuple)): return [common_dim(fields, k)] * (order - 1)
-    if len(k) != order - 1: raise ValueError(f"HOFM: k must be a number, or a list of {order - 1} for the orders 2 to {order}. Received: {k!r}")
-    return [check_count('HOFM', f'k of order {t}', length) for t, length in enumerate(k, 2)]
+    n = check_count('HOFM', 'order', order, least=2) - 1
+    if not isinstance(k, (list, tuple)):
+        return [common_dim(fields, k)] * n
+    if len(k) != n:
+        listed = f'a list of {n} for the orders 2 to {order}'
+        expected = f'HOFM: k must be a number, or {listed}'
+        raise ValueError(f"{expected}. Received: {k!r}")
+    dims = {f'k of order {t}': dim for t, dim in enumerate(k, 2)}
+    return [check_count('HOFM', name, dim) for name, dim in dims.items()]
 
 # %% ../../nbs/models/22_hofm.ipynb #3a8bcba4
 class HOFM(Recommender):
-    "Higher-order factorization machine: a bias, a weight for each feature, and all combinations of 2, 3, ..., `order` features (Blondel et al. 2016)."
+    "FM of higher order: combinations of 2 to `order` (Blondel et al. 2016)."
     def __init__(self,
-        feature_columns,              # List of `Field`s, or dictionaries with feat, feat_num and embed_dim
-        order: int=3,                 # The most features that one combination has, at least 2
-        k=None,                       # Length of the vectors: a number, a list with one for each order from 2 up, or None: the fields' dim
-        w_reg: float=1e-6,            # L2 on the weights of the rows that a batch touches
-        v_reg: float=1e-6,            # L2 on their vectors
+        feature_columns,              # List of `Field`s or dictionaries
+        order: int=3,                 # Most features of a combination, >= 2
+        k=None,                       # Lengths of vectors, as in `order_dims`
+        w_reg: float=1e-6,            # L2 on the weights that a batch touches
+        v_reg: float=1e-6,            # L2 on the vectors that a batch touches
         output_activation='sigmoid',  # 'sigmoid': probabilities; None: scores
         **kwargs                      # Of a Keras model, such as `name`
     ):
@@ -50,6 +57,9 @@ class HOFM(Recommender):
         self.ready()
 
     def logit(self, inputs, training=False):
-        w, v = self.table(inputs, training=training)              # x_i w_i and x_i [v_i^(2); v_i^(3); ...]
-        kernels = [anova(z, t) for t, z in enumerate(tf.split(v, self.dims, axis=-1), 2)]
-        return self.bias + tf.reduce_sum(w, axis=1) + tf.reduce_sum(tf.concat(kernels, axis=-1), axis=1, keepdims=True)
+        w, v = self.table(inputs, training=training)
+        by_order = tf.split(v, self.dims, axis=-1)  # x_i v_i^(2), x_i v_i^(3)..
+        kernels = [anova(z, t) for t, z in enumerate(by_order, 2)]
+        kernels = tf.concat(kernels, axis=-1)
+        higher = tf.reduce_sum(kernels, axis=1, keepdims=True)
+        return self.bias + tf.reduce_sum(w, axis=1) + higher

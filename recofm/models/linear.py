@@ -17,10 +17,10 @@ from .recommender import Recommender
 
 # %% ../../nbs/models/17_linear.ipynb #d1c87ebf
 class LR(Recommender):
-    "Logistic regression, or linear regression with `output_activation=None`: a bias and a weight for each feature."
+    "Logistic regression, or linear with `output_activation=None`."
     def __init__(self,
-        feature_columns,              # List of `Field`s, or dictionaries with feat, feat_num and embed_dim
-        w_reg: float=1e-6,            # L2 on the weights of the rows that a batch touches
+        feature_columns,              # List of `Field`s or dictionaries
+        w_reg: float=1e-6,            # L2 on the weights that a batch touches
         output_activation='sigmoid',  # 'sigmoid': probabilities; None: scores
         **kwargs                      # Of a Keras model, such as `name`
     ):
@@ -29,34 +29,36 @@ class LR(Recommender):
         self.ready()
 
     def logit(self, inputs, training=False):
-        w, _ = self.table(inputs, training=training)                # x_i w_i: (batch, slots, 1)
-        return self.bias + tf.reduce_sum(w, axis=1)
+        w, _ = self.table(inputs, training=training)  # x_i w_i
+        return self.bias + tf.reduce_sum(w, axis=1)   # w: (batch, slots, 1)
 
 # %% ../../nbs/models/17_linear.ipynb #ac1547ed
 def slot_pairs(
     rows,   # Row of each slot, int32 (batch, slots)
     values  # x of each slot, float32 (batch, slots)
 ):
-    "Of each pair of slots the smaller row, the larger row, and the product of the values, 0 where both are one row: (batch, pairs) each."
+    "Each pair's lower row, higher row and product, 0 where the rows are one."
     s, t = np.triu_indices(rows.shape[1], k=1)
     i, j = tf.gather(rows, s, axis=1), tf.gather(rows, t, axis=1)
     x = tf.gather(values, s, axis=1) * tf.gather(values, t, axis=1)
-    return tf.minimum(i, j), tf.maximum(i, j), tf.where(i == j, 0., x)
+    x = tf.where(i == j, 0., x)
+    return tf.minimum(i, j), tf.maximum(i, j), x      # (batch, pairs) each
 
 # %% ../../nbs/models/17_linear.ipynb #d67c57df
 def ids_and_values(
     inputs, # Ids, or ids and values
     fields  # List of `Field`s
 ):
-    "The id in its field and the value of each slot, int32 and float32 (batch, slots)."
-    ids, x = (inputs['ids'], inputs['values']) if isinstance(inputs, dict) else (inputs, tf.ones_like(inputs, tf.float32))
-    return check_in_graph(ids, fields), x
+    "Each slot's id, int32, and value, float32, (batch, slots) both."
+    if not isinstance(inputs, dict):
+        inputs = dict(ids=inputs, values=tf.ones_like(inputs, tf.float32))
+    return check_in_graph(inputs['ids'], fields), inputs['values']
 
 # %% ../../nbs/models/17_linear.ipynb #c4b171ca
 def pair_number(
     i, j # Rows with i <= j, whole numbers below 2^31
 ):
-    "j (j-1) / 2 + i, int64: the place of the pair among all pairs; 0 where i = j, which is no pair."
+    "The place of the pair, j (j-1) / 2 + i, int64; 0 where i = j, no pair."
     i, j = tf.cast(i, tf.int64), tf.cast(j, tf.int64)
     return tf.where(i < j, j*(j - 1)//2 + i, 0)
 
@@ -68,9 +70,10 @@ def hashed(
     buckets: int, # At least 1, below 2^31
     seed: int=0   # At least 0
 ):
-    "One of the buckets for each tuple of parts, int64 of the shape of a part; tuples in another order are other tuples."
+    "One of the buckets for each tuple of parts in this order, int64."
     a, u = pow(48271, seed + 2, prime), 1
-    for part in parts: u = (a*u + tf.cast(part, tf.int64)) % prime
+    for part in parts:
+        u = (a*u + tf.cast(part, tf.int64)) % prime
     square = u*u % prime
     return square*square % prime*u % prime % buckets
 
@@ -85,17 +88,23 @@ class WeightTable(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.rows, self.w_reg = check_count('WeightTable', 'rows', rows), w_reg
-        if not w_reg >= 0: raise ValueError(f"WeightTable: w_reg must be at least 0. Received: {w_reg!r}")
-        self.weight = self.add_weight(shape=(rows, 1), initializer='zeros', name='weight')
+        if not w_reg >= 0:
+            expected = 'WeightTable: w_reg must be at least 0'
+            raise ValueError(f"{expected}. Received: {w_reg!r}")
+        self.weight = self.add_weight(
+            name='weight', shape=(rows, 1), initializer='zeros')
 
-    def call(self, ids, values, training=False):                    # (batch, uses) both -> (batch, 1)
+    def call(self, ids, values, training=False):  # (batch, uses) -> (batch, 1)
         if training:
             touched, w = read_touched(self.weight.value, ids, values)
-            if self.w_reg: self.add_loss(penalty(touched, self.w_reg, 0.))
-        else: w = tf.nn.embedding_lookup(self.weight.value, ids)
+            if self.w_reg:
+                self.add_loss(penalty(touched, self.w_reg, 0.))
+        else:
+            w = tf.nn.embedding_lookup(self.weight.value, ids)
         return tf.reduce_sum(w * tf.cast(values, w.dtype)[..., None], axis=1)
 
-    def get_config(self): return dict(super().get_config(), rows=self.rows, w_reg=self.w_reg)
+    def get_config(self):
+        return dict(super().get_config(), rows=self.rows, w_reg=self.w_reg)
 
 # %% ../../nbs/models/17_linear.ipynb #cab9fcc6
 most_pairs = 50_000_000
@@ -105,33 +114,41 @@ def weights_for(
     buckets=None   # Weights to hash the pairs into; None: one for each pair
 ) -> int:
     "How many weights the pairs take; a `ValueError` where they are too many."
-    if buckets is not None: return check_count('Poly2', 'buckets', buckets)
-    if (pairs := features*(features - 1)//2) <= most_pairs: return max(pairs, 1)
-    raise ValueError(f"Poly2: {features:,} features have {pairs:,} pairs, more than the {most_pairs:,} that are kept in full. "
-                     "Expected `buckets`, such as 10_000_000. Received: buckets=None")
+    if buckets is not None:
+        return check_count('Poly2', 'buckets', buckets)
+    pairs = features*(features - 1)//2
+    if pairs <= most_pairs: return max(pairs, 1)
+    raise ValueError(
+        f"Poly2: {features:,} features have {pairs:,} pairs, "
+        f"more than the {most_pairs:,} that are kept in full. "
+        "Expected `buckets`, such as 10_000_000. Received: buckets=None")
 
 # %% ../../nbs/models/17_linear.ipynb #cb867020
 class Poly2(Recommender):
-    "A polynomial of degree two: a bias, a weight for each feature, and a weight for each pair of features."
+    "A weight for each feature and a weight for each pair of features."
     def __init__(self,
-        feature_columns,              # List of `Field`s, or dictionaries with feat, feat_num and embed_dim
-        buckets: int=None,            # Weights that the pairs are hashed into, at least 1; None: one for each pair
-        w_reg: float=1e-6,            # L2 on the weights of the rows that a batch touches
-        pair_reg: float=1e-6,         # L2 on the weights of the pairs that a batch touches
+        feature_columns,              # List of `Field`s or dictionaries
+        buckets: int=None,            # For hashed pairs, >= 1; None: one each
+        w_reg: float=1e-6,            # L2 on the weights that a batch touches
+        pair_reg: float=1e-6,         # L2 on the pairs that a batch touches
         output_activation='sigmoid',  # 'sigmoid': probabilities; None: scores
         seed: int=0,                  # Of the hash, at least 0
         **kwargs                      # Of a Keras model, such as `name`
     ):
         super().__init__(feature_columns, output_activation, **kwargs)
-        self.buckets, self.seed = buckets, check_count('Poly2', 'seed', seed, least=0)
-        self.table = Table(self.fields, 0, w_reg)
-        self.pairs = WeightTable(weights_for(self.table.rows, buckets), pair_reg, name='pairs')
+        self.seed = check_count('Poly2', 'seed', seed, least=0)
+        self.buckets, self.table = buckets, Table(self.fields, 0, w_reg)
+        rows = weights_for(self.table.rows, buckets)
+        self.pairs = WeightTable(rows, pair_reg, name='pairs')
         self.ready()
 
-    def place(self, i, j): return pair_number(i, j) if self.buckets is None else hashed((i, j), self.buckets, self.seed)
+    def place(self, i, j):
+        if self.buckets is None: return pair_number(i, j)
+        return hashed((i, j), self.buckets, self.seed)
 
     def logit(self, inputs, training=False):
-        w, _ = self.table(inputs, training=training)                                # (batch, slots, 1)
+        w, _ = self.table(inputs, training=training)  # (batch, slots, 1)
         ids, x = ids_and_values(inputs, self.fields)
         i, j, xx = slot_pairs(ids + self.table.starts, x)
-        return self.bias + tf.reduce_sum(w, axis=1) + self.pairs(self.place(i, j), xx, training=training)
+        first = self.bias + tf.reduce_sum(w, axis=1)
+        return first + self.pairs(self.place(i, j), xx, training=training)

@@ -16,28 +16,30 @@ from .recommender import Recommender
 
 # %% ../../nbs/models/30_nfm.ipynb #444c9fa2
 class NFM(Recommender):
-    "Neural factorization machine: first order, and a tower on the pooled pairs of features (He and Chua 2017)."
+    "Neural FM: first order, and a tower on the pooled pairs (He & Chua 2017)."
     def __init__(self,
-        feature_columns,                # List of `Field`s of one dim, or dictionaries with feat, feat_num and embed_dim
-        hidden_units=(64,),             # Units of each layer of the tower; empty: none
-        dnn_dropout: float=0.,          # Share dropped in training after the pooling and after each layer, in [0, 1)
-        activation='relu',              # Of each layer of the tower
-        bn_use: bool=True,              # Whether to normalise the pooled pairs over the batch
-        embed_reg: float=1e-6,          # L2 on the vectors of the rows that a batch touches
-        w_reg: float=1e-6,              # L2 on their weights
-        output_activation='sigmoid',    # 'sigmoid': probabilities; None: scores
-        **kwargs                        # Of a Keras model, such as `name`
+        feature_columns,              # List of `Field`s, all of one dim
+        hidden_units=(64,),           # Of the tower's layers; empty: none
+        dnn_dropout: float=0.,        # Share after pool and layers, in [0, 1)
+        activation='relu',            # Of each layer of the tower
+        bn_use: bool=True,            # Whether to normalise the pooled pairs
+        embed_reg: float=1e-6,        # L2 on the vectors that a batch touches
+        w_reg: float=1e-6,            # L2 on the weights that a batch touches
+        output_activation='sigmoid',  # 'sigmoid': probabilities; None: scores
+        **kwargs                      # Of a Keras model, such as `name`
     ):
         super().__init__(feature_columns, output_activation, **kwargs)
-        self.table = Table(self.fields, common_dim(self.fields), w_reg, embed_reg)
-        self.normalise = BatchNormalization(momentum=.9) if bn_use else keras.layers.Identity()
+        dim = common_dim(self.fields)
+        self.table = Table(self.fields, dim, w_reg, embed_reg)
+        self.normalise = (BatchNormalization(momentum=.9) if bn_use
+                          else keras.layers.Identity())
         self.drop = Dropout(check_rate('dnn_dropout', dnn_dropout))
         self.tower = Tower(hidden_units, activation, dnn_dropout)
         self.out = keras.layers.Dense(1, use_bias=False)
         self.ready()
 
     def logit(self, inputs, training=False):
-        w, v = self.table(inputs, training=training)                  # (batch, slots, 1) and (batch, slots, dim), each times its value
-        h = self.normalise(bi_interaction(v), training=training)      # (batch, dim)
+        w, v = self.table(inputs, training=training)  # x_i w_i and x_i v_i
+        h = self.normalise(bi_interaction(v), training=training)
         h = self.tower(self.drop(h, training=training), training=training)
         return self.bias + tf.reduce_sum(w, axis=1) + self.out(h)
