@@ -9,10 +9,21 @@ __all__ = ['Table', 'field_starts', 'field_rows', 'field_sums', 'pairs', 'bi_int
 from importlib import import_module
 
 # %% ../../nbs/layers/index.ipynb #ec8cef0a
-_pages = dict(Table='table', field_starts='table', field_rows='table', field_sums='table', pairs='interaction', bi_interaction='interaction', Tower='tower',
-              FMLayer='fm_layer')
-_all_ = ['Table', 'field_starts', 'field_rows', 'field_sums', 'pairs', 'bi_interaction', 'Tower', 'FMLayer']
+_pages = dict(
+    Table='recofm.layers.table',
+    field_starts='recofm.layers.table',
+    field_rows='recofm.layers.table',
+    field_sums='recofm.layers.table',
+    pairs='recofm.layers.interaction',
+    bi_interaction='recofm.layers.interaction',
+    Tower='recofm.layers.tower',
+    FMLayer='recofm.layers.fm_layer')
+_all_ = ['Table', 'field_starts', 'field_rows', 'field_sums', 'pairs',
+         'bi_interaction', 'Tower', 'FMLayer']
 
 def __getattr__(name):
-    if name not in _pages: raise AttributeError(f"recofm.layers has no {name!r}. Expected one of {sorted(_pages)}")
-    return getattr(import_module(f'recofm.layers.{_pages[name]}'), name)
+    "The public name, from the page that defines it."
+    if name not in _pages:
+        expected = f"Expected one of {sorted(_pages)}"
+        raise AttributeError(f"recofm.layers has no {name!r}. {expected}")
+    return getattr(import_module(_pages[name]), name)

@@ -6,6 +6,7 @@
 __all__ = ['pairs_of_outputs', 'FMLayer']
 
 # %% ../../nbs/layers/40_fm_layer.ipynb #d7897734
+from fastcore.basics import patch
 import keras
 from keras import ops
 from keras.saving import register_keras_serializable
@@ -16,7 +17,7 @@ def pairs_of_outputs(
     x, # (..., features)
     V  # Factors, (features, outputs, k)
 ):
-    "The sum over pairs of features, weighed by each output's own factors, (..., outputs)."
+    "The sum over pairs, weighed by each output's own factors, (..., outputs)."
     squares = ops.matmul(x**2, ops.sum(V**2, axis=-1))
     return (ops.sum(ops.tensordot(x, V, axes=1)**2, axis=-1) - squares) / 2
 
@@ -25,31 +26,54 @@ def pairs_of_outputs(
 class FMLayer(keras.layers.Layer):
     "A factorization machine on a real-valued vector for each output."
     def __init__(self,
-        output_dim: int,    # Outputs, at least 1
-        k: int,             # Length of the factors, at least 1
-        activation=None,    # Of every output; None: the scores
-        w_reg: float=0.,    # L2 on all weights, at least 0
-        v_reg: float=0.,    # L2 on all factors, at least 0
-        stddev: float=.01,  # Of the factors' normal distribution at the start, at least 0
-        **kwargs            # Of a Keras layer
+        output_dim: int,   # Outputs, at least 1
+        k: int,            # Length of the factors, at least 1
+        activation=None,   # Of every output; None: the scores
+        w_reg: float=0.,   # L2 on all weights, at least 0
+        v_reg: float=0.,   # L2 on all factors, at least 0
+        stddev: float=.01, # Of the factors' normal start, at least 0
+        **kwargs           # Of a Keras layer
     ):
         super().__init__(**kwargs)
-        self.output_dim, self.k = check_count('FMLayer', 'output_dim', output_dim), check_count('FMLayer', 'k', k)
-        self.activation, self.w_reg, self.v_reg, self.stddev = keras.activations.get(activation), w_reg, v_reg, stddev
+        self.output_dim = check_count('FMLayer', 'output_dim', output_dim)
+        self.k = check_count('FMLayer', 'k', k)
+        self.activation = keras.activations.get(activation)
+        self.w_reg, self.v_reg, self.stddev = w_reg, v_reg, stddev
         if not (w_reg >= 0 and v_reg >= 0 and stddev >= 0):
-            raise ValueError(f"FMLayer: w_reg, v_reg and stddev must be at least 0. Received: {w_reg}, {v_reg}, {stddev}")
-
-    def build(self, input_shape):
-        n, add, l2 = input_shape[-1], self.add_weight, keras.regularizers.L2
-        if n is None: raise ValueError(f"FMLayer: the number of features must be known. Received an input of shape {tuple(input_shape)}")
-        self.bias = add(shape=(self.output_dim,), initializer='zeros', name='bias')
-        self.w = add(shape=(n, self.output_dim), initializer='glorot_uniform', regularizer=l2(self.w_reg), name='w')
-        self.V = add(shape=(n, self.output_dim, self.k), initializer=keras.initializers.RandomNormal(stddev=self.stddev), regularizer=l2(self.v_reg), name='V')
-
-    def call(self, x): return self.activation(self.bias + ops.matmul(x, self.w) + pairs_of_outputs(x, self.V))
-
-    def compute_output_shape(self, input_shape): return (*input_shape[:-1], self.output_dim)
+            expected = "FMLayer: w_reg, v_reg and stddev must be at least 0"
+            received = f"{w_reg}, {v_reg}, {stddev}"
+            raise ValueError(f"{expected}. Received: {received}")
 
     def get_config(self):
-        return dict(super().get_config(), output_dim=self.output_dim, k=self.k, activation=keras.activations.serialize(self.activation),
-                    w_reg=self.w_reg, v_reg=self.v_reg, stddev=self.stddev)
+        options = 'output_dim', 'k', 'activation', 'w_reg', 'v_reg', 'stddev'
+        own = {name: getattr(self, name) for name in options}
+        own['activation'] = keras.activations.serialize(self.activation)
+        return dict(super().get_config(), **own)
+
+# %% ../../nbs/layers/40_fm_layer.ipynb #7700c171
+@patch
+def build(self:FMLayer, input_shape):
+    "Bias (outputs,), weights (n, outputs) and factors (n, outputs, k)."
+    n, outputs = input_shape[-1], self.output_dim
+    if n is None:
+        expected = "FMLayer: the number of features must be known"
+        received = f"an input of shape {tuple(input_shape)}"
+        raise ValueError(f"{expected}. Received {received}")
+    L2, add = keras.regularizers.L2, self.add_weight
+    normal = keras.initializers.RandomNormal(stddev=self.stddev)
+    self.bias = add(shape=(outputs,), initializer='zeros', name='bias')
+    self.w = add(shape=(n, outputs), initializer='glorot_uniform',
+                 regularizer=L2(self.w_reg), name='w')
+    self.V = add(shape=(n, outputs, self.k), initializer=normal,
+                 regularizer=L2(self.v_reg), name='V')
+
+@patch
+def call(self:FMLayer, x):
+    "The outputs for x (..., features), (..., outputs)."
+    linear = self.bias + ops.matmul(x, self.w)
+    return self.activation(linear + pairs_of_outputs(x, self.V))
+
+@patch
+def compute_output_shape(self:FMLayer, input_shape):
+    "As many outputs in place of the features."
+    return (*input_shape[:-1], self.output_dim)

@@ -12,17 +12,23 @@ import tensorflow as tf
 def bi_interaction(
     a # Vectors of an example's slots, (batch, slots, dim)
 ):
-    "Half of the square of the sum less the sum of the squares, (batch, dim): the sum over pairs of elementwise products."
-    return (tf.reduce_sum(a, axis=1)**2 - tf.reduce_sum(a**2, axis=1)) / 2
+    "The sum over pairs of slots of their elementwise product, (batch, dim)."
+    square_of_sum = tf.reduce_sum(a, axis=1)**2
+    return (square_of_sum - tf.reduce_sum(a**2, axis=1)) / 2
 
 # %% ../../nbs/layers/20_interaction.ipynb #7a8b57fa
 def pairs(
     a # Vectors of an example's slots, (batch, slots, dim)
 ):
-    "The sum over all pairs of slots of their dot product, (batch, 1), with its gradient."
+    "The sum over all pairs of slots of their dot product, (batch, 1)."
+    slots, dim = a.shape[1:]
     def both(a):
-        row = tf.reshape(a, [-1, a.shape[1] * a.shape[2]])     # one vector after the other
+        row = tf.reshape(a, [-1, slots * dim])  # one vector after the other
         total = tf.reduce_sum(a, axis=1)
-        P = (tf.reduce_sum(total**2, axis=1, keepdims=True) - tf.reduce_sum(row**2, axis=1, keepdims=True)) / 2
-        return P, lambda upstream: tf.reshape(upstream * (tf.tile(total, [1, a.shape[1]]) - row), tf.shape(a))
+        squares = tf.reduce_sum(row**2, axis=1, keepdims=True)
+        P = (tf.reduce_sum(total**2, axis=1, keepdims=True) - squares) / 2
+        def gradient(upstream):
+            others = tf.tile(total, [1, slots]) - row
+            return tf.reshape(upstream * others, tf.shape(a))
+        return P, gradient
     return tf.custom_gradient(both)(a)

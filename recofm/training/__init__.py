@@ -10,10 +10,22 @@ __all__ = ['SparseAdam', 'SparseAdagrad', 'SparseFtrl', 'SparseSGD', 'Sparse', '
 from importlib import import_module
 
 # %% ../../nbs/training/index.ipynb #90eee9ab
-_pages = dict.fromkeys(['SparseAdam', 'SparseAdagrad', 'SparseFtrl', 'SparseSGD', 'Sparse', 'summed', 'full_table_ops'], 'optimizers')
-_pages |= dict(bpr='ranking', sampled_softmax='ranking')
-_all_ = ['SparseAdam', 'SparseAdagrad', 'SparseFtrl', 'SparseSGD', 'Sparse', 'summed', 'full_table_ops', 'bpr', 'sampled_softmax']
+_pages = dict(
+    SparseAdam='recofm.training.optimizers',
+    SparseAdagrad='recofm.training.optimizers',
+    SparseFtrl='recofm.training.optimizers',
+    SparseSGD='recofm.training.optimizers',
+    Sparse='recofm.training.optimizers',
+    summed='recofm.training.optimizers',
+    full_table_ops='recofm.training.optimizers',
+    bpr='recofm.training.ranking',
+    sampled_softmax='recofm.training.ranking')
+_all_ = ['SparseAdam', 'SparseAdagrad', 'SparseFtrl', 'SparseSGD', 'Sparse',
+         'summed', 'full_table_ops', 'bpr', 'sampled_softmax']
 
 def __getattr__(name):
-    if name not in _pages: raise AttributeError(f"recofm.training has no {name!r}. Expected one of {sorted(_pages)}")
-    return getattr(import_module(f'recofm.training.{_pages[name]}'), name)
+    "The public name, from the page that defines it."
+    if name not in _pages:
+        expected = f"Expected one of {sorted(_pages)}"
+        raise AttributeError(f"recofm.training has no {name!r}. {expected}")
+    return getattr(import_module(_pages[name]), name)

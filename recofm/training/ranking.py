@@ -17,43 +17,53 @@ def whole_groups(
     target,   # (batch, 1)
     negatives # In a group
 ):
-    "An operation that fails unless the batch is whole groups of one positive, then negatives."
+    "An operation that fails unless the batch is whole groups, positives first."
     rows = tf.shape(target)[0]
-    expected = tf.cast(tf.range(rows) % (1 + negatives) == 0, target.dtype)
-    whole = (rows % (1 + negatives) == 0) & tf.reduce_all(target[:, 0] == expected)
-    return tf.debugging.Assert(whole, [f'Expected groups of one positive and {negatives} negatives, in this order. Received targets', target[:, 0]])
+    size = 1 + negatives
+    expected = tf.cast(tf.range(rows) % size == 0, target.dtype)
+    in_order = tf.reduce_all(target[:, 0] == expected)
+    whole = (rows % size == 0) & in_order
+    groups = f'Expected groups of one positive and {negatives} negatives'
+    said = [f'{groups}, in this order. Received targets', target[:, 0]]
+    return tf.debugging.Assert(whole, said)
 
 # %% ../../nbs/training/30_ranking.ipynb #bb129516
 @register_keras_serializable('recofm')
 class InGroups(keras.losses.Loss):
-    "A loss over lists, applied to the groups of a flat batch: one positive, then its negatives."
+    "A loss over lists, applied to groups of one positive, then its negatives."
     def __init__(self,
         loss,             # A Keras loss that takes (lists, items)
         negatives=4,      # In a group, at least 1
-        name='in_groups',
+        name='in_groups', # Of the loss
         **kwargs          # Of a Keras loss
     ):
         super().__init__(name=name, **kwargs)
-        self.loss, self.negatives = keras.losses.get(loss), check_count('InGroups', 'negatives', negatives)
+        self.loss = keras.losses.get(loss)
+        self.negatives = check_count('InGroups', 'negatives', negatives)
 
     def call(self,
-        target, # (batch, 1): 1, then 0 for each negative; a second column is subtracted from the scores
+        target, # (batch, 1): 1, then 0s; a second column is taken off `score`
         score   # (batch, 1)
     ):
-        if target.shape[-1] == 2: target, score = target[:, :1], score - target[:, 1:]
-        with tf.control_dependencies([whole_groups(target, self.negatives)]):
-            target, score = (tf.reshape(x, (-1, 1 + self.negatives)) for x in (target, score))
-        value = self.loss.call(target, score)                # (groups,) or, pair by pair, (groups, 1 + negatives)
-        return value if len(value.shape) == 1 else tf.reduce_sum(value, axis=-1)
+        "The loss of each group, (groups,)."
+        if target.shape[-1] == 2:
+            target, score = target[:, :1], score - target[:, 1:]
+        checked, size = whole_groups(target, self.negatives), 1 + self.negatives
+        with tf.control_dependencies([checked]):
+            target, score = [tf.reshape(x, (-1, size)) for x in (target, score)]
+        value = self.loss.call(target, score)
+        one_a_group = len(value.shape) == 1       # or one for each of its rows
+        return value if one_a_group else tf.reduce_sum(value, axis=-1)
 
     def get_config(self):
-        return dict(super().get_config(), loss=keras.losses.serialize(self.loss), negatives=self.negatives)
+        loss = keras.losses.serialize(self.loss)
+        return dict(super().get_config(), loss=loss, negatives=self.negatives)
 
 # %% ../../nbs/training/30_ranking.ipynb #949d63f8
 def bpr(
     negatives=4 # In a group, at least 1
 ) -> InGroups:
-    "The loss of Bayesian personalized ranking (Rendle et al. 2009), for groups of one positive and its negatives."
+    "The loss of Bayesian personalized ranking (Rendle et al. 2009), in groups."
     return InGroups(PairwiseLogisticLoss(), negatives, name='bpr')
 
 # %% ../../nbs/training/30_ranking.ipynb #5a08b9e0
@@ -61,4 +71,5 @@ def sampled_softmax(
     negatives=4 # In a group, at least 1
 ) -> InGroups:
     "The log loss of telling the positive of a group from its negatives."
-    return InGroups(keras.losses.CategoricalCrossentropy(from_logits=True), negatives, name='sampled_softmax')
+    log_loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    return InGroups(log_loss, negatives, name='sampled_softmax')
