@@ -10,8 +10,8 @@ from importlib import import_module
 
 # %% ../../nbs/serving/index.ipynb #28f8596e
 _pages = dict(
-    Artifact='recofm.serving.artifact',
-    Catalogue='recofm.serving.recommend',
+    Artifact='recofm.serving.recommend',
+    Catalogue='recofm.serving.catalogue',
     Settings='recofm.runs.run')
 _all_ = ['Artifact', 'Catalogue', 'Settings']
 
