@@ -10,8 +10,8 @@ from importlib import import_module
 
 # %% ../../nbs/cli/index.ipynb #a4344d3d
 _pages = dict(
-    main='recofm.cli.main',
-    parser='recofm.cli.main')
+    main='recofm.cli.commands',
+    parser='recofm.cli.commands')
 _all_ = ['main', 'parser']
 
 def __getattr__(name):

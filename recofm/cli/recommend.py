@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['learned_ratings', 'in_words', 'recommend']
 
-# %% ../../nbs/cli/30_recommend.ipynb #95578c79
+# %% ../../nbs/cli/30_recommend.ipynb #550bb4bf
 import json
 from pathlib import Path
 from .options import pairs_of
 from .train import quiet
 
-# %% ../../nbs/cli/30_recommend.ipynb #5cabfe7d
+# %% ../../nbs/cli/30_recommend.ipynb #0f345c55
 def learned_ratings(folder) -> bool:
     "Whether the run of the folder had the task 'rating'."
     try: text = Path(folder, 'settings.json').read_text(encoding='utf-8')
@@ -27,7 +27,7 @@ def in_words(best, artifact, folder) -> str:
         best = best.rename(columns=dict(score=named))
     return best.to_string(index=False, float_format=digits.format)
 
-# %% ../../nbs/cli/30_recommend.ipynb #e24a6675
+# %% ../../nbs/cli/30_recommend.ipynb #d99d3bc0
 def recommend(args):
     "Print the best items for a user that the user has not rated."
     with quiet():

@@ -35,10 +35,12 @@ def check_field(field):
         check_count(f'Field {name!r}', what, getattr(field, what))
     if not isinstance(field.kind, str) or not field.kind:
         expected = 'kind must be a non-empty string'
-        raise ValueError(f"Field {name!r}: {expected}. Received: {field.kind!r}")
+        received = f'Received: {field.kind!r}'
+        raise ValueError(f'Field {name!r}: {expected}. {received}')
     if field.side not in (*sides, None):
         expected = f'side must be one of {(*sides, None)}'
-        raise ValueError(f"Field {name!r}: {expected}. Received: {field.side!r}")
+        received = f'Received: {field.side!r}'
+        raise ValueError(f'Field {name!r}: {expected}. {received}')
 
 # %% ../../nbs/data/10_fields.ipynb #8f051f67
 @dataclass(frozen=True)

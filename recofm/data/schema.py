@@ -30,14 +30,14 @@ def named_by(
     word   # Of `Schema.fit`, for the message
 ) -> list:
     "What a word names, as a list."
-    if isinstance(given, (str, Column)): return [given]
-    found = list(given) if hasattr(given, '__iter__') else [given]
+    several = hasattr(given, '__iter__') and not isinstance(given, str)
+    found = list(given) if several else [given]
     if all(isinstance(n, (str, Column)) and n != '' for n in found):
         return found
     expected = f'{word}= expects names of columns'
     raise ValueError(f'{expected}. Received: {given!r}')
 
-# %% ../../nbs/data/30_schema.ipynb #f68752ae
+# %% ../../nbs/data/30_schema.ipynb #4b7860d7
 def kind_words() -> dict[str, type]:
     "The words of `Schema.fit` that name a kind."
     return {cls.word: cls for cls in kinds.values() if cls.word}
@@ -89,7 +89,7 @@ def options_for(
     own = {o: v[name] for o, v in by_column.items() if name in v}
     return for_all | own
 
-# %% ../../nbs/data/30_schema.ipynb #b16625bf
+# %% ../../nbs/data/30_schema.ipynb #55d123ea
 def wish(entry, chosen, words) -> Column:
     "The unfitted column that a name stands for; a kind stands for itself."
     if not isinstance(entry, Column):
@@ -113,7 +113,7 @@ def placed(
         raise ValueError(f'{expected}, that of the schema. Received {own!r}')
     return replace(column, side=side, dim=dim)
 
-# %% ../../nbs/data/30_schema.ipynb #322ea52e
+# %% ../../nbs/data/30_schema.ipynb #51cfb4d9
 def wished_columns(
     named, # From a side to what the caller named there
     words, # Words of kinds, and options
@@ -130,7 +130,7 @@ def wished_columns(
     check_named([c.name for c in columns], chosen, words)
     return columns
 
-# %% ../../nbs/data/30_schema.ipynb #c6ceb93d
+# %% ../../nbs/data/30_schema.ipynb #4b77169d
 def check_named(names, chosen, words):
     "A `ValueError` where names are lacking, double, or without a side."
     where = 'user=, item= or context='
@@ -149,7 +149,7 @@ def check_named(names, chosen, words):
             expected = f'{option}= expects columns among {names}'
             raise ValueError(f'{expected}. Received: {stray}')
 
-# %% ../../nbs/data/30_schema.ipynb #51ff8742
+# %% ../../nbs/data/30_schema.ipynb #ba256134
 def asked_columns(
     arguments: dict # Of `Schema.fit`, by name, all but the rows
 ) -> list[Column]:
@@ -223,7 +223,7 @@ def fit_columns(frame, columns, share=()) -> list[Column]:
                for c in columns]
     return [c.finish(counted[c.name], shared.get(c.name)) for c in columns]
 
-# %% ../../nbs/data/30_schema.ipynb #6fd9a16d
+# %% ../../nbs/data/30_schema.ipynb #fe1f2481
 def target_of(frame, label) -> np.ndarray:
     "The target of each row, float64 (rows,); every one must be a number."
     y = numbers(frame[label], label)
@@ -333,7 +333,7 @@ def batches(self:Schema,
     y = self.target(frame) if there else None
     return Batches(self.inputs(frame), y, batch_size, self.mean_and_scale)
 
-# %% ../../nbs/data/30_schema.ipynb #d4d91d8c
+# %% ../../nbs/data/30_schema.ipynb #a833bcfa
 FORMAT = 2           # That is written
 formats = 1, FORMAT  # Those that are read
 
