@@ -4,17 +4,17 @@
 
 # %% auto #0
 __all__ = ['column_options', 'learning_options', 'in_words', 'Option', 'shown_default', 'kind_flags', 'data_options',
-           'all_options', 'default_of', 'add_options', 'names_in', 'pairs_of', 'as_value', 'assignments',
-           'whole_numbers', 'checked_setting', 'recipe', 'resolved', 'toml', 'recipe_of']
+           'all_options', 'add_options', 'names_in', 'pairs_of', 'as_value', 'assignments', 'whole_numbers',
+           'checked_setting', 'recipe', 'resolved', 'toml', 'recipe_of']
 
-# %% ../../nbs/cli/10_options.ipynb #b4a45d87
+# %% ../../nbs/cli/10_options.ipynb #463e4a66
 import json
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
 from ..data.schema import kind_options, kind_words
 from ..data.tables import with_hint
 
-# %% ../../nbs/cli/10_options.ipynb #13d0a94a
+# %% ../../nbs/cli/10_options.ipynb #0043f461
 @dataclass(frozen=True)
 class Option:
     "One option of a command."
@@ -37,7 +37,7 @@ def shown_default(default) -> str:
     "A default as the help shows it."
     return '1/3' if default == 1/3 else str(default)
 
-# %% ../../nbs/cli/10_options.ipynb #24f8ec89
+# %% ../../nbs/cli/10_options.ipynb #c3e5db2a
 column_options = (
     Option('target', str, 'A', 'column to predict (liked; rating)'),
     Option('user', list, 'A,B', 'columns of the user, key first'),
@@ -65,7 +65,7 @@ def data_options() -> tuple:
     label = Option('label', str, 'A', 'column that names an item to people')
     return (*files, *column_options, *kind_flags(), label)
 
-# %% ../../nbs/cli/10_options.ipynb #12f3db51
+# %% ../../nbs/cli/10_options.ipynb #59b07d0a
 learning_options = (
     Option('model', str, 'MODEL', 'name of a model', 'DeepFM'),
     Option('task', str, 'TASK', 'click: 0 or 1; rating: numbers', 'click'),
@@ -85,9 +85,7 @@ def all_options() -> dict[str, Option]:
     "Every option of a run, by name."
     return {o.name: o for o in (*data_options(), *learning_options)}
 
-def default_of(name): return all_options()[name].default
-
-# %% ../../nbs/cli/10_options.ipynb #bc7ca146
+# %% ../../nbs/cli/10_options.ipynb #097861da
 def add_options(group, options):
     "Tell a parser of these options. What is not given is None."
     for o in options:
@@ -102,7 +100,7 @@ def names_in(
     "The column names that several words hold, parted by commas."
     return ','.join(words or []).split(',') if words else []
 
-# %% ../../nbs/cli/10_options.ipynb #2f12da18
+# %% ../../nbs/cli/10_options.ipynb #58a0cfdf
 def pairs_of(
     words,        # Such as `['age=8']`
     flag='--set', # Of the option, for the message
@@ -130,7 +128,7 @@ def assignments(words) -> dict:
     if isinstance(words, dict): return words
     return {name: as_value(v) for name, v in pairs_of(words).items()}
 
-# %% ../../nbs/cli/10_options.ipynb #dab6297f
+# %% ../../nbs/cli/10_options.ipynb #01c77d8a
 def whole_numbers(
     words,       # Such as `['age=8']`; or a table, as a recipe has it
     flag='--bucket'
@@ -144,7 +142,7 @@ def whole_numbers(
         raise ValueError(f'{expected}. Received {name + "=" + text!r}')
     return {name: int(text) for name, text in found.items()}
 
-# %% ../../nbs/cli/10_options.ipynb #bf41a2c8
+# %% ../../nbs/cli/10_options.ipynb #f49daa64
 in_words = {int: 'a whole number', float: 'a number', str: 'a string',
             list: 'a list of strings'}
 
@@ -179,7 +177,7 @@ def recipe(
     by_option = {flags[n.replace('_', '-')]: v for n, v in found.items()}
     return {o.name: checked_setting(o, v) for o, v in by_option.items()}
 
-# %% ../../nbs/cli/10_options.ipynb #69200ce2
+# %% ../../nbs/cli/10_options.ipynb #0cda5172
 def resolved(
     args # What the parser found
 ) -> Namespace:
@@ -196,7 +194,7 @@ def resolved(
     where = 'on the command line or in the file of --config'
     raise ValueError(f"Expected {' and '.join(lacking)}, {where}")
 
-# %% ../../nbs/cli/10_options.ipynb #c4162e75
+# %% ../../nbs/cli/10_options.ipynb #5b1e8a16
 def toml(value) -> str:
     "A value as TOML writes it."
     if not isinstance(value, dict):

@@ -145,6 +145,7 @@ def pool(self:AFM, z, here, training=False):
 
 @patch
 def logit(self:AFM, inputs, training=False):
+    "The score before the activation, (batch, 1)."
     w, v = self.table(inputs, training=training)           # x_i w_i and x_i v_i
     z = field_pairs(field_sums(v, self.fields))            # (batch, pairs, dim)
     pooled = self.pool(z, pairs_here(inputs, self.fields), training)

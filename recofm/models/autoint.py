@@ -74,6 +74,7 @@ def call(self:InteractingLayer,
     present=None,  # Which fields there are, bool (batch, fields); None: all
     training=False
 ):
+    "The vectors after the layer, (batch, fields, heads * units)."
     q, k, v, *residual = self.project(e)
     weights = attention_weights(q, k, present, self.scale)
     weights = self.drop(weights, training=training)
@@ -134,6 +135,7 @@ def attended(self:AutoInt, e, present=None, training=False):
 
 @patch
 def logit(self:AutoInt, inputs, training=False):
+    "The score before the activation, (batch, 1)."
     w, v = self.table(inputs, training=training) # (batch, slots, 1 or 0), dim
     e = field_sums(v, self.fields)               # (batch, fields, dim)
     present = present_fields(inputs, self.fields)

@@ -173,6 +173,7 @@ class DCN(Recommender):
 # %% ../../nbs/models/50_dcn.ipynb #ecd76e7c
 @patch
 def logit(self:DCN, inputs, training=False):
+    "The score before the activation, (batch, 1)."
     _, v = self.table(inputs, training=training)
     e = field_sums(v, self.fields)                        # (batch, fields, dim)
     x = x0 = tf.reshape(e, (-1, e.shape[1] * e.shape[2])) # (batch, d)

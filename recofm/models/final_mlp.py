@@ -57,6 +57,7 @@ def call(self:BilinearFusion,
     first, # (batch, d1)
     second # (batch, d2)
 ):
+    "The score of the two streams, (batch, 1)."
     heads, p, q = self.W3.shape
     chunks = tf.reshape(first, (-1, heads, p))
     others = tf.reshape(second, (-1, heads, q))
@@ -104,6 +105,7 @@ def call(self:FeatureGate,
     x,           # (batch, width)
     context=None # (batch, context's width)
 ):
+    "The vector, each number times its gate, (batch, width)."
     return x * self.gate(context)
 
 # %% ../../nbs/models/70_final_mlp.ipynb #cc4e3d48
@@ -206,6 +208,7 @@ def gated(self:FinalMLP, e, inputs, training=False):
 
 @patch
 def logit(self:FinalMLP, inputs, training=False):
+    "The score before the activation, (batch, 1)."
     _, v = self.table(inputs, training=training)    # (batch, slots, dim)
     e = self.flat(field_sums(v, self.fields))       # one block after the other
     streams = zip(self.towers, self.gated(e, inputs, training))

@@ -117,6 +117,7 @@ class NeuMF(Recommender):
 # %% ../../nbs/models/60_ncf.ipynb #6142822a
 @patch
 def logit(self:NeuMF, inputs, training=False):
+    "The score before the activation, (batch, 1)."
     _, v = self.table(inputs, training=training)
     p, q = side_sums(v, self.fields)
     p, P = tf.split(p, [self.k, self.mlp_dim], axis=1)

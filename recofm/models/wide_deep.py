@@ -187,6 +187,7 @@ def deep(self:WideDeep, inputs, training=False):
 
 @patch
 def logit(self:WideDeep, inputs, training=False):
+    "The score before the activation, (batch, 1)."
     wide = self.bias + self.wide_score(inputs, training)
     return wide + self.deep(inputs, training)
 

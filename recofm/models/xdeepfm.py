@@ -66,6 +66,7 @@ class CIN(keras.layers.Layer):
 # %% ../../nbs/models/55_xdeepfm.ipynb #99fb7d59
 @patch
 def build(self:CIN, input_shape):
+    "Make the filters of each layer."
     fields = below = input_shape[1]
     penalty = keras.regularizers.L2(self.reg) if self.reg else None
     self.filters = []
@@ -80,6 +81,7 @@ def build(self:CIN, input_shape):
 # %% ../../nbs/models/55_xdeepfm.ipynb #4ee8edc7
 @patch
 def call(self:CIN, x0):
+    "The sums of the feature maps, (batch, maps)."
     x, out = x0, [x0[:, :0, 0]]                    # without layers: (batch, 0)
     for i, W in enumerate(self.filters, 1):
         x = kept = self.activation(compress(x, x0, W))

@@ -303,7 +303,9 @@ def metrics_of(table, **more) -> dict:
     own = rows.pop(table.index[-1])
     return dict(**own, baselines=rows, **more)
 
-def as_json(content) -> bytes: return json.dumps(content, indent=1).encode()
+def as_json(content) -> bytes:
+    "The content as a JSON file's bytes."
+    return json.dumps(content, indent=1).encode()
 
 # %% ../../nbs/runs/10_run.ipynb #347ce832
 def check_numbers(settings):
