@@ -18,6 +18,7 @@ def randomized(
     "The same model, every weight drawn from a normal distribution."
     random = np.random.default_rng(seed)
     for weight in model.weights:
+        if weight.name in ('target_mean', 'target_scale'): continue
         drawn = scale * random.normal(size=weight.shape)
         if weight.name == 'moving_variance': drawn = abs(drawn) + .5
         weight.assign(drawn)

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['clauses', 'bound_arguments', 'named_errors', 'is_stream', 'check_stream', 'checked_data', 'Recommender', 'RunningAUC',
-           'expected_of', 'contract_fields', 'contract_data', 'other_padding', 'Case', 'gives_one_number_per_row',
-           'row_does_not_see_its_neighbours', 'padding_changes_no_score', 'saves_and_loads_as_the_same_function',
-           'table_layers', 'loss_falls', 'two_runs_agree_and_padding_moves_nothing', 'rows_not_named_stay',
-           'check_model']
+           'expected_of', 'mean_and_scale', 'contract_fields', 'contract_data', 'other_padding', 'Case',
+           'gives_one_number_per_row', 'row_does_not_see_its_neighbours', 'padding_changes_no_score',
+           'saves_and_loads_as_the_same_function', 'table_layers', 'loss_falls',
+           'two_runs_agree_and_padding_moves_nothing', 'rows_not_named_stay', 'check_model']
 
 # %% ../../nbs/models/10_recommender.ipynb #c55c8c0a
 import inspect
@@ -139,14 +139,20 @@ class Recommender(keras.Model):
         super().__init__(**kwargs)
         self.fields = as_fields(feature_columns)
         self.output_activation = keras.activations.get(output_activation)
-        self.bias = self.add_weight(shape=(), initializer='zeros', name='bias')
+        add = partial(self.add_weight, shape=())
+        self.bias = add(initializer='zeros', name='bias')
+        self.target_mean = self.target_scale = None
+        if self.output_activation is not keras.activations.linear: return
+        add = partial(add, trainable=False, autocast=False)
+        self.target_mean = add(initializer='zeros', name='target_mean')
+        self.target_scale = add(initializer='ones', name='target_scale')
 
     def ready(self):
         "Make all weights; the last line of a subclass's `__init__`."
         with ids_known(): self(self.symbolic_inputs())
 
     def call(self, inputs, training=False):
-        return self.output_activation(self.logit(inputs, training=training))
+        return self.output_of(self.logit(inputs, training=training))
 
     def get_config(self): return dict(self.arguments, name=self.name)
 
@@ -161,6 +167,52 @@ def symbolic_inputs(self:Recommender):
     ids = keras.Input((slots,), dtype='int32', name='ids')
     if not needs_values(self.fields): return ids
     return dict(ids=ids, values=keras.Input((slots,), name='values'))
+
+@patch
+def output_of(self:Recommender,
+    logit # (batch, 1): a value of the formula
+):
+    "The probability, or the score in the target's own unit, of a logit."
+    if self.target_mean is None: return self.output_activation(logit)
+    in_units = self.target_scale * tf.cast(logit, self.target_scale.dtype)
+    output = self.target_mean + in_units
+    output._logit = logit                             # for `compute_loss`
+    return output
+
+# %% ../../nbs/models/10_recommender.ipynb #0bf18986
+@patch
+def set_target(self:Recommender,
+    mean: float,  # Of the targets
+    scale: float  # Their standard deviation, above 0
+):
+    "Say, before the first step, in what unit the targets come."
+    received = f"Received mean {mean:g} and scale {scale:g}"
+    if self.target_mean is None:
+        given = self.output_activation.__name__
+        expected = "Expected a model of scores, output_activation=None"
+        raise ValueError(f"{expected}. Received {given}")
+    mean, scale = np.float32(mean), np.float32(scale)
+    if not (np.isfinite(mean) and np.finfo('float32').tiny <= scale < np.inf):
+        expected = "Expected a finite mean and a scale above 0"
+        raise ValueError(f"{expected}. {received}")
+    if np.spacing(abs(mean)) > scale / 8:
+        expected = "Expected targets that float32 can tell apart"
+        advice = "subtract a constant from them first"
+        raise ValueError(f"{expected}: {advice}. {received}")
+    self.target_mean.assign(mean)
+    self.target_scale.assign(scale)
+
+# %% ../../nbs/models/10_recommender.ipynb #f6a302d7
+@patch
+def load_own_variables(self:Recommender, store):
+    "Keras' loading; a file without the target's mean and scale means 0 and 1."
+    values = [store[str(i)] for i in range(len(store.keys()))]
+    trained, kept = self._trainable_variables, self._non_trainable_variables
+    lacking = len(trained) + len(kept) - len(values)
+    if self.target_mean is not None and lacking == 2:
+        values[len(trained):len(trained)] = np.float32(0), np.float32(1)
+    numbered = {str(i): value for i, value in enumerate(values)}
+    keras.Model.load_own_variables(self, numbered)
 
 # %% ../../nbs/models/10_recommender.ipynb #f8a5b2c6
 @register_keras_serializable('recofm')
@@ -226,6 +278,37 @@ def compile_from_config(self:Recommender, config):
     self.compile(**keras.saving.deserialize_keras_object(config))
     if self.built: self.optimizer.build(self.trainable_variables)
 
+# %% ../../nbs/models/10_recommender.ipynb #317c9efb
+def _compiled_loss(model):
+    "The loss that a model was compiled with; a name as its function."
+    loss = getattr(model, 'loss', None)
+    return keras.losses.get(loss) if isinstance(loss, str) else loss
+
+@patch
+def _in_standard_units(self:Recommender) -> bool:
+    "Whether the loss is an error that has the unit of the target."
+    if self.target_mean is None: return False
+    known, loss = keras.losses, _compiled_loss(self)
+    by_name = loss in (known.mean_squared_error, known.mean_absolute_error)
+    kinds = known.MeanSquaredError, known.MeanAbsoluteError
+    return by_name or isinstance(loss, kinds)
+
+@patch
+def compute_loss(self:Recommender,
+    x=None, y=None,     # As Keras calls it: inputs and target
+    y_pred=None,        # The model's output
+    sample_weight=None,
+    training=True
+):
+    "Keras' loss; a squared or an absolute error is in standard units."
+    if y is not None and self._in_standard_units():
+        mean, scale = self.target_mean, self.target_scale
+        standard = lambda a: (tf.cast(a, mean.dtype) - mean) / scale
+        logit = getattr(y_pred, '_logit', None)
+        y_pred = standard(y_pred) if logit is None else logit
+        y = standard(y)
+    return keras.Model.compute_loss(self, x, y, y_pred, sample_weight, training)
+
 # %% ../../nbs/models/10_recommender.ipynb #2528ca10
 @patch
 def _scorer(self:Recommender, inputs):
@@ -249,14 +332,33 @@ def score(self:Recommender,
 # %% ../../nbs/models/10_recommender.ipynb #bd1b032f
 def expected_of(model) -> dict:
     "What the loss and metrics expect of a target: an interval, both classes."
-    loss = getattr(model, 'loss', None)
-    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
+    loss = _compiled_loss(model)
     by_name = loss is keras.losses.binary_crossentropy
     unit = by_name or isinstance(loss, keras.losses.BinaryCrossentropy)
     classes = ['classes'] if getattr(model, 'asks_auc', False) else []
     return dict(unit=unit, asked=['target', *classes])
 
 # %% ../../nbs/models/10_recommender.ipynb #62d6f87e
+def mean_and_scale(
+    target # Numbers
+) -> tuple[float, float]:
+    "Mean and standard deviation, in float64; the scale of a constant is 1."
+    y = np.asarray(target, 'float64')
+    if y.min() < y.max(): return float(y.mean()), float(y.std())
+    constant = float(y.flat[0])
+    return constant, max(1., abs(constant) / 1e6)
+
+@patch
+def _learn_target(self:Recommender, target, known=None):
+    "Set the target's mean and scale, unless 0/1 or something came before."
+    if not self._in_standard_units(): return
+    steps, start = self.optimizer.iterations, [0, 1, 0, 0]
+    numbers = self.target_mean, self.target_scale, self.bias, steps
+    fresh = [keras.ops.convert_to_numpy(v) for v in numbers] == start
+    if not fresh or np.isin(target, (0, 1)).all(): return
+    self.set_target(*(mean_and_scale(target) if known is None else known))
+
+# %% ../../nbs/models/10_recommender.ipynb #25dcd373
 @patch
 def _checked_validation(self:Recommender, validation_data) -> tuple:
     "Checked validation data, and its batch size where it is `Batches`."
@@ -277,7 +379,9 @@ def fit(self:Recommender,
     validation_data=None, # `(x, y)`, `Batches` or a data set
     **kwargs              # Of Keras' `fit`
 ):
-    "Keras' `fit` on checked inputs."
+    "Keras' `fit` on checked inputs, after the target's mean and scale are set."
+    target = x.target if isinstance(x, Batches) else y
+    known = getattr(x, 'mean_and_scale', None)
     x, y, batch_size = checked_data(
         self.fields, x, y, batch_size, **expected_of(self))
     if validation_data is not None:
@@ -286,8 +390,8 @@ def fit(self:Recommender,
     kwargs |= dict(batch_size=batch_size, epochs=epochs)
     kwargs |= dict(validation_data=validation_data)
     if is_stream(x): kwargs = dict(shuffle=False) | kwargs
-    in_memory = not is_stream(x) and y is not None
-    grouped = in_memory and can_group(self, **kwargs)
+    else: self._learn_target(target, known)
+    grouped = not is_stream(x) and can_group(self, **kwargs)
     keras_fit = fit_in_groups if grouped else keras.Model.fit
     with named_errors(): return keras_fit(self, x, y, **kwargs)
 
