@@ -179,7 +179,7 @@ def output_of(self:Recommender,
     output._logit = logit                             # for `compute_loss`
     return output
 
-# %% ../../nbs/models/10_recommender.ipynb #0bf18986
+# %% ../../nbs/models/10_recommender.ipynb #46d242d1
 @patch
 def set_target(self:Recommender,
     mean: float,  # Of the targets
@@ -202,17 +202,30 @@ def set_target(self:Recommender,
     self.target_mean.assign(mean)
     self.target_scale.assign(scale)
 
-# %% ../../nbs/models/10_recommender.ipynb #f6a302d7
+# %% ../../nbs/models/10_recommender.ipynb #cab0c442
+@patch
+def _with_target(self:Recommender, values, expected):
+    "The values of weights, with 0 and 1 where the target's are lacking."
+    if self.target_mean is None or len(values) != expected - 2: return values
+    place = len(self._trainable_variables)
+    start = np.float32(0), np.float32(1)
+    return [*values[:place], *start, *values[place:]]
+
 @patch
 def load_own_variables(self:Recommender, store):
-    "Keras' loading; a file without the target's mean and scale means 0 and 1."
+    "Keras' loading; a file may lack the target's mean and scale."
     values = [store[str(i)] for i in range(len(store.keys()))]
-    trained, kept = self._trainable_variables, self._non_trainable_variables
-    lacking = len(trained) + len(kept) - len(values)
-    if self.target_mean is not None and lacking == 2:
-        values[len(trained):len(trained)] = np.float32(0), np.float32(1)
-    numbered = {str(i): value for i, value in enumerate(values)}
-    keras.Model.load_own_variables(self, numbered)
+    own = len(self._trainable_variables + self._non_trainable_variables)
+    named = enumerate(self._with_target(values, own))
+    keras.Model.load_own_variables(self, {str(i): v for i, v in named})
+
+@patch
+def set_weights(self:Recommender,
+    weights # Arrays in the order of `weights`
+):
+    "Keras' `set_weights`; the list may lack the target's mean and scale."
+    weights = self._with_target(weights, len(self.weights))
+    keras.Model.set_weights(self, weights)
 
 # %% ../../nbs/models/10_recommender.ipynb #f8a5b2c6
 @register_keras_serializable('recofm')
@@ -278,7 +291,7 @@ def compile_from_config(self:Recommender, config):
     self.compile(**keras.saving.deserialize_keras_object(config))
     if self.built: self.optimizer.build(self.trainable_variables)
 
-# %% ../../nbs/models/10_recommender.ipynb #317c9efb
+# %% ../../nbs/models/10_recommender.ipynb #e25814d4
 def _compiled_loss(model):
     "The loss that a model was compiled with; a name as its function."
     loss = getattr(model, 'loss', None)
@@ -358,7 +371,7 @@ def _learn_target(self:Recommender, target, known=None):
     if not fresh or np.isin(target, (0, 1)).all(): return
     self.set_target(*(mean_and_scale(target) if known is None else known))
 
-# %% ../../nbs/models/10_recommender.ipynb #25dcd373
+# %% ../../nbs/models/10_recommender.ipynb #25a5153b
 @patch
 def _checked_validation(self:Recommender, validation_data) -> tuple:
     "Checked validation data, and its batch size where it is `Batches`."
@@ -543,9 +556,9 @@ def saves_and_loads_as_the_same_function(case):
 
 # %% ../../nbs/models/10_recommender.ipynb #c260a7a0
 def table_layers(model):
-    "The tables of a model."
+    "The tables of a model that hold all of its fields."
     layers = model._flatten_layers()
-    return [layer for layer in layers if isinstance(layer, Table)]
+    return [layer for layer in layers if type(layer) is Table]
 
 # %% ../../nbs/models/10_recommender.ipynb #38fb019c
 def loss_falls(case):
