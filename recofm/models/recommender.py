@@ -179,7 +179,7 @@ def output_of(self:Recommender,
     output._logit = logit                             # for `compute_loss`
     return output
 
-# %% ../../nbs/models/10_recommender.ipynb #46d242d1
+# %% ../../nbs/models/10_recommender.ipynb #72054eca
 @patch
 def set_target(self:Recommender,
     mean: float,  # Of the targets
@@ -202,7 +202,7 @@ def set_target(self:Recommender,
     self.target_mean.assign(mean)
     self.target_scale.assign(scale)
 
-# %% ../../nbs/models/10_recommender.ipynb #cab0c442
+# %% ../../nbs/models/10_recommender.ipynb #10d1fb8f
 @patch
 def _with_target(self:Recommender, values, expected):
     "The values of weights, with 0 and 1 where the target's are lacking."
@@ -291,7 +291,7 @@ def compile_from_config(self:Recommender, config):
     self.compile(**keras.saving.deserialize_keras_object(config))
     if self.built: self.optimizer.build(self.trainable_variables)
 
-# %% ../../nbs/models/10_recommender.ipynb #e25814d4
+# %% ../../nbs/models/10_recommender.ipynb #de0a977b
 def _compiled_loss(model):
     "The loss that a model was compiled with; a name as its function."
     loss = getattr(model, 'loss', None)
@@ -371,7 +371,7 @@ def _learn_target(self:Recommender, target, known=None):
     if not fresh or np.isin(target, (0, 1)).all(): return
     self.set_target(*(mean_and_scale(target) if known is None else known))
 
-# %% ../../nbs/models/10_recommender.ipynb #25a5153b
+# %% ../../nbs/models/10_recommender.ipynb #80047850
 @patch
 def _checked_validation(self:Recommender, validation_data) -> tuple:
     "Checked validation data, and its batch size where it is `Batches`."
