@@ -15,22 +15,30 @@ def randomized(
     seed: int=1,
     scale: float=1. # Standard deviation of the weights, above 0
 ):
-    "The same model with every weight drawn from a normal distribution; variances of a batch normalisation lie above one half."
+    "The same model, every weight drawn from a normal distribution."
     random = np.random.default_rng(seed)
     for weight in model.weights:
+        if weight.name in ('target_mean', 'target_scale'): continue
         drawn = scale * random.normal(size=weight.shape)
-        weight.assign(abs(drawn) + .5 if weight.name == 'moving_variance' else drawn)
+        if weight.name == 'moving_variance': drawn = abs(drawn) + .5
+        weight.assign(drawn)
     return model
 
 # %% ../../nbs/models/12_oracle.ipynb #b4c8e7ea
+def _ids_and_values(inputs):
+    "Ids and values; a value of 1 for each id where there are ids alone."
+    if isinstance(inputs, dict): return inputs['ids'], inputs['values']
+    return inputs, np.ones(np.shape(inputs))
+
 def whole_vectors(
     table,  # A `Table`
     inputs  # Ids, or ids and values
 ) -> np.ndarray:
     "The vector x of each example, float64 (examples, rows)."
-    ids, values = (inputs['ids'], inputs['values']) if isinstance(inputs, dict) else (inputs, np.ones_like(inputs))
+    ids, values = _ids_and_values(inputs)
     x = np.zeros((len(ids), table.rows))
-    for row, places, amounts in zip(x, ids + table.starts, values): np.add.at(row, places, amounts)
+    for row, places, amounts in zip(x, ids + table.starts, values):
+        np.add.at(row, places, amounts)
     return x
 
 # %% ../../nbs/models/12_oracle.ipynb #ef3f05d6
@@ -38,9 +46,10 @@ def slot_rows(
     table,  # A `Table`
     inputs  # Ids, or ids and values
 ) -> tuple[np.ndarray, np.ndarray]:
-    "x_i w_i, (examples, slots), zero where the table has no weights, and x_i v_i, (examples, slots, dim)."
-    ids, values = (inputs['ids'], inputs['values']) if isinstance(inputs, dict) else (inputs, np.ones(inputs.shape))
-    rows = table.table.numpy().astype('float64')[ids + table.starts] * np.asarray(values, 'float64')[..., None]
+    "x_i w_i, (examples, slots), and x_i v_i, (examples, slots, dim)."
+    ids, values = _ids_and_values(inputs)
+    T = table.table.numpy().astype('float64')
+    rows = T[ids + table.starts] * np.asarray(values, 'float64')[..., None]
     weights, vectors = np.split(rows, [int(table.linear)], axis=2)
     return weights.sum(axis=2), vectors
 
@@ -51,22 +60,34 @@ def field_vectors(
 ) -> np.ndarray:
     "The sum of each field's slots, (examples, fields, dim)."
     ends = np.cumsum([f.slots for f in fields])
-    return np.stack([x[:, end - f.slots:end].sum(axis=1) for f, end in zip(fields, ends)], axis=1)
+    own = [x[:, end - f.slots:end] for f, end in zip(fields, ends)]
+    return np.stack([slots.sum(axis=1) for slots in own], axis=1)
 
 # %% ../../nbs/models/12_oracle.ipynb #9f3a1c63
-activations = dict(linear=lambda x: x, relu=lambda x: np.maximum(x, 0), tanh=np.tanh, sigmoid=lambda x: 1 / (1 + np.exp(-x)))
+activations = dict(
+    linear=lambda x: x,
+    relu=lambda x: np.maximum(x, 0),
+    tanh=np.tanh,
+    sigmoid=lambda x: 1 / (1 + np.exp(-x)))
 
+# %% ../../nbs/models/12_oracle.ipynb #db2c108e
 def layer_by_hand(
     layer, # Dense, BatchNormalization, Activation, Dropout or Identity
     x      # (examples, units)
 ) -> np.ndarray:
     "What a Keras layer makes of x at inference."
+    kinds = keras.layers
     W = {w.name: w.numpy().astype('float64') for w in layer.weights}
-    if isinstance(layer, keras.layers.Dense): return activations[layer.activation.__name__](x @ W['kernel'] + W.get('bias', 0))
-    if isinstance(layer, keras.layers.Activation): return activations[layer.activation.__name__](x)
-    if isinstance(layer, (keras.layers.Dropout, keras.layers.Identity)): return x
-    if not isinstance(layer, keras.layers.BatchNormalization): raise ValueError(f"Expected a layer of a tower. Received {type(layer).__name__}")
-    return W.get('gamma', 1) * (x - W['moving_mean']) / np.sqrt(W['moving_variance'] + layer.epsilon) + W.get('beta', 0)
+    if isinstance(layer, (kinds.Dropout, kinds.Identity)): return x
+    if isinstance(layer, (kinds.Dense, kinds.Activation)):
+        f = activations[layer.activation.__name__]
+        return f(x @ W['kernel'] + W.get('bias', 0) if W else x)
+    if not isinstance(layer, kinds.BatchNormalization):
+        received = type(layer).__name__
+        raise ValueError(f"Expected a layer of a tower. Received {received}")
+    deviation = np.sqrt(W['moving_variance'] + layer.epsilon)
+    scaled = W.get('gamma', 1) * (x - W['moving_mean']) / deviation
+    return scaled + W.get('beta', 0)
 
 # %% ../../nbs/models/12_oracle.ipynb #cfd5b284
 def tower_by_hand(
