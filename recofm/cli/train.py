@@ -74,7 +74,7 @@ def refuse_words(args, named):
     why = f'since {args.data} has columns of its own'
     raise ValueError(f"{expected}, {why}. Received {', '.join(given)}")
 
-# %% ../../nbs/cli/20_train.ipynb #27319ad2
+# %% ../../nbs/cli/20_train.ipynb #c84c20b9
 def check_together(args):
     "A `ValueError` where options contradict each other."
     if args.above is not None and args.task == 'rating':
@@ -99,7 +99,7 @@ def all_settled(args) -> Namespace:
     if likes and args.above is None: args.above = 3
     return args
 
-# %% ../../nbs/cli/20_train.ipynb #23e9d4a5
+# %% ../../nbs/cli/20_train.ipynb #5025e9ae
 def wanted_numbers(args, columns) -> list[str]:
     "The columns of a text file that hold numbers."
     takers = [c.name for c in asked_columns(columns) if c.takes_numbers]

@@ -10,12 +10,36 @@ __all__ = ['family', 'Recommender', 'check_model', 'LR', 'Poly2', 'FM', 'HOFM', 
 from importlib import import_module
 
 # %% ../../nbs/models/index.ipynb #75327160
-family = ('LR', 'Poly2', 'FM', 'HOFM', 'FFM', 'FwFM', 'FmFM', 'NFM', 'AFM', 'WideDeep', 'DeepFM', 'DCN', 'xDeepFM', 'GMF', 'MLP', 'NeuMF', 'AutoInt', 'FinalMLP')
-_pages = dict(Recommender='recommender', check_model='recommender', LR='linear', Poly2='linear', FM='fm', HOFM='hofm', FFM='ffm', FwFM='fwfm', FmFM='fmfm',
-              NFM='nfm', AFM='afm', WideDeep='wide_deep', DeepFM='deepfm', DCN='dcn', xDeepFM='xdeepfm', GMF='ncf', MLP='ncf', NeuMF='ncf',
-              AutoInt='autoint', FinalMLP='final_mlp')
-_all_ = ['Recommender', 'check_model', 'LR', 'Poly2', 'FM', 'HOFM', 'FFM', 'FwFM', 'FmFM', 'NFM', 'AFM', 'WideDeep', 'DeepFM', 'DCN', 'xDeepFM', 'GMF', 'MLP', 'NeuMF', 'AutoInt', 'FinalMLP']
+_pages = dict(
+    Recommender='recofm.models.recommender',
+    check_model='recofm.models.recommender',
+    LR='recofm.models.linear',
+    Poly2='recofm.models.linear',
+    FM='recofm.models.fm',
+    HOFM='recofm.models.hofm',
+    FFM='recofm.models.ffm',
+    FwFM='recofm.models.fwfm',
+    FmFM='recofm.models.fmfm',
+    NFM='recofm.models.nfm',
+    AFM='recofm.models.afm',
+    WideDeep='recofm.models.wide_deep',
+    DeepFM='recofm.models.deepfm',
+    DCN='recofm.models.dcn',
+    xDeepFM='recofm.models.xdeepfm',
+    GMF='recofm.models.ncf',
+    MLP='recofm.models.ncf',
+    NeuMF='recofm.models.ncf',
+    AutoInt='recofm.models.autoint',
+    FinalMLP='recofm.models.final_mlp')
+_all_ = [
+    'Recommender', 'check_model', 'LR', 'Poly2', 'FM', 'HOFM', 'FFM', 'FwFM',
+    'FmFM', 'NFM', 'AFM', 'WideDeep', 'DeepFM', 'DCN', 'xDeepFM', 'GMF',
+    'MLP', 'NeuMF', 'AutoInt', 'FinalMLP']
+family = tuple(_all_[2:])
 
 def __getattr__(name):
-    if name not in _pages: raise AttributeError(f"recofm.models has no {name!r}. Expected one of {sorted(_pages)}")
-    return getattr(import_module(f'recofm.models.{_pages[name]}'), name)
+    "The public name, from the page that defines it."
+    if name not in _pages:
+        expected = f"Expected one of {sorted(_pages)}"
+        raise AttributeError(f"recofm.models has no {name!r}. {expected}")
+    return getattr(import_module(_pages[name]), name)

@@ -140,7 +140,8 @@ class Validation(keras.callbacks.Callback):
         prediction = self.model.predict(self.batches, verbose=0).ravel()
         metric = self.task.metric(self.target, prediction)
         loss = self.task.error(self.target, prediction)
-        unit = float(getattr(self.model, 'target_scale', 1))
+        scale = getattr(self.model, 'target_scale', None)
+        unit = 1. if scale is None else float(scale)
         logs |= {f'val_{self.task.key}': metric, 'val_loss': loss / unit**2}
 
 # %% ../../nbs/runs/10_run.ipynb #2a785bdd
@@ -186,8 +187,10 @@ def learn(model, schema, train, valid, settings, verbose=True):
     watched = dict(monitor=f'val_{task.key}', mode=task.mode)
     stop = keras.callbacks.EarlyStopping(
         **watched, patience=settings.patience, restore_best_weights=True)
+    _, unit = schema.mean_and_scale or (0., 1.)
     slower = keras.callbacks.ReduceLROnPlateau(
-        **watched, factor=settings.decay, patience=settings.decay_after)
+        **watched, factor=settings.decay, patience=settings.decay_after,
+        min_delta=1e-4 * unit)                   # in the metric's own unit
     validation = Validation(settings.task, schema.batches(valid),
                             schema.target(valid))
     progress = Progress(settings.task, verbose)
