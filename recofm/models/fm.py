@@ -42,7 +42,7 @@ def side_vectors(self:FM,
     inputs,    # Ids, or ids and values; the other side's slots do not matter
     side: str  # 'item', or 'user': all other fields, context included
 ) -> tuple[np.ndarray, np.ndarray]:
-    "The side's number, (examples,), and its vector, (examples, k)."
+    "Of the logit: the side's number (examples,), its vector (examples, k)."
     if side not in ('user', 'item'):
         raise ValueError(f"side must be 'user' or 'item'. Received: {side!r}")
     of_item = np.array([f.side == 'item' for f in self.fields])

@@ -158,7 +158,17 @@ def from_pretrained(cls:NeuMF,
     tables = [m.table.table.value for m in (gmf, mlp)]
     model.table.table.assign(tf.concat(tables, axis=1))
     model.tower.set_weights(mlp.tower.get_weights())
-    h = [alpha * gmf.out.kernel, (1 - alpha) * mlp.out.kernel]
+    a, b = _blend_units(model, gmf, mlp, alpha)
+    h = [a * gmf.out.kernel, b * mlp.out.kernel]
     model.out.kernel.assign(tf.concat(h, axis=0))
-    model.bias.assign(alpha * gmf.bias + (1 - alpha) * mlp.bias)
+    model.bias.assign(a * gmf.bias + b * mlp.bias)
     return model
+
+def _blend_units(model, gmf, mlp, alpha) -> tuple[float, float]:
+    "What each logit counts, where each score has a unit of its own."
+    shares = np.array([alpha, 1 - alpha])
+    if model.target_mean is None: return tuple(shares)
+    means = np.array([float(m.target_mean) for m in (gmf, mlp)])
+    scales = np.array([float(m.target_scale) for m in (gmf, mlp)])
+    model.set_target(shares @ means, scales[0])
+    return tuple(shares * scales / scales[0])
