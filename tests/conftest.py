@@ -1,4 +1,4 @@
-"What every test needs to know: where the project is, and whether the slow cells run too."
+"What every test needs: where the project is, and whether slow cells run too."
 import os
 from pathlib import Path
 
@@ -10,7 +10,8 @@ root = Path(__file__).parents[1]
 
 
 def pytest_addoption(parser):
-    parser.addoption('--slow', action='store_true', help='run the cells marked `#| slow` too')
+    parser.addoption('--slow', action='store_true',
+                     help='run the cells marked `#| slow` too')
 
 
 @pytest.fixture(scope='session')
