@@ -222,7 +222,7 @@ def file_of(name, model):
 
 def recipe(task, line):
     "The text of a recipe file."
-    from recofm.cli.train import recipe_of
+    from recofm.cli.options import recipe_of
     name, model, seed = (line[k] for k in ('task', 'model', 'seed'))
     file = file_of(name, model)
     part = dict(valid='validation', test='test')[task.quoted]

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recofm.cli.train import given, parser, settings_of
+from recofm.cli import parser
+from recofm.cli.train import all_settled, settings_of
 from recofm.runs.run import check_numbers, check_settings, model_class
 
 root = Path(__file__).parents[1]
@@ -91,7 +92,7 @@ def settings_in(recipe, tmp_path):
             data = ['--data', name]
     command = ['train', '--config', str(recipe), *data]
     command += ['--out', str(tmp_path/'out')]
-    return settings_of(given(parser().parse_args(command)))
+    return settings_of(all_settled(parser().parse_args(command)))
 
 
 @pytest.mark.parametrize('recipe', recipes, ids=name_of)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['slot_fields', 'needs_values', 'check_ids', 'check_width', 'say_outside', 'check_values', 'check_inputs',
-           'check_target']
+           'check_target', 'mean_and_scale']
 
 # %% ../../nbs/data/35_inputs.ipynb #df77b44d
 import numpy as np
@@ -114,3 +114,13 @@ def check_target(
         expected = 'Log loss expects targets in [0, 1]'
         raise ValueError(f'{expected}. Received {y.min():g} to {y.max():g}')
     return y.reshape(-1, 1).astype('float32', copy=False)
+
+# %% ../../nbs/data/35_inputs.ipynb #52afb908
+def mean_and_scale(
+    target # Sequence of numbers, at least one
+) -> tuple[float, float]:
+    "Mean and standard deviation, in float64; the scale of a constant is 1."
+    y = np.asarray(target, 'float64')
+    if y.min() < y.max(): return float(y.mean()), float(y.std())
+    constant = float(y.flat[0])
+    return constant, max(1., abs(constant) / 1e6)

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from .cells import numbers
-from .columns import (
-    Categorical, Column, kind_named, kinds, moments_of)
+from .columns import Categorical, Column, kind_named, kinds
 from .fields import check_count, sides
+from .inputs import mean_and_scale
 from .tables import as_frame, check_columns, with_hint
 from .vocabulary import merge_counts
 
@@ -37,7 +37,7 @@ def named_by(
     expected = f'{word}= expects names of columns'
     raise ValueError(f'{expected}. Received: {given!r}')
 
-# %% ../../nbs/data/30_schema.ipynb #4b7860d7
+# %% ../../nbs/data/30_schema.ipynb #e261dd32
 def kind_words() -> dict[str, type]:
     "The words of `Schema.fit` that name a kind."
     return {cls.word: cls for cls in kinds.values() if cls.word}
@@ -89,7 +89,7 @@ def options_for(
     own = {o: v[name] for o, v in by_column.items() if name in v}
     return for_all | own
 
-# %% ../../nbs/data/30_schema.ipynb #55d123ea
+# %% ../../nbs/data/30_schema.ipynb #2eaa8e73
 def wish(entry, chosen, words) -> Column:
     "The unfitted column that a name stands for; a kind stands for itself."
     if not isinstance(entry, Column):
@@ -113,7 +113,7 @@ def placed(
         raise ValueError(f'{expected}, that of the schema. Received {own!r}')
     return replace(column, side=side, dim=dim)
 
-# %% ../../nbs/data/30_schema.ipynb #51cfb4d9
+# %% ../../nbs/data/30_schema.ipynb #7216adb9
 def wished_columns(
     named, # From a side to what the caller named there
     words, # Words of kinds, and options
@@ -130,7 +130,7 @@ def wished_columns(
     check_named([c.name for c in columns], chosen, words)
     return columns
 
-# %% ../../nbs/data/30_schema.ipynb #4b77169d
+# %% ../../nbs/data/30_schema.ipynb #b545b3bc
 def check_named(names, chosen, words):
     "A `ValueError` where names are lacking, double, or without a side."
     where = 'user=, item= or context='
@@ -149,7 +149,7 @@ def check_named(names, chosen, words):
             expected = f'{option}= expects columns among {names}'
             raise ValueError(f'{expected}. Received: {stray}')
 
-# %% ../../nbs/data/30_schema.ipynb #ba256134
+# %% ../../nbs/data/30_schema.ipynb #4575b2e8
 def asked_columns(
     arguments: dict # Of `Schema.fit`, by name, all but the rows
 ) -> list[Column]:
@@ -223,7 +223,7 @@ def fit_columns(frame, columns, share=()) -> list[Column]:
                for c in columns]
     return [c.finish(counted[c.name], shared.get(c.name)) for c in columns]
 
-# %% ../../nbs/data/30_schema.ipynb #fe1f2481
+# %% ../../nbs/data/30_schema.ipynb #4a057a0f
 def target_of(frame, label) -> np.ndarray:
     "The target of each row, float64 (rows,); every one must be a number."
     y = numbers(frame[label], label)
@@ -233,11 +233,7 @@ def target_of(frame, label) -> np.ndarray:
 
 def unit_of(y) -> tuple|None:
     "Mean and standard deviation of a target; None for zeros and ones."
-    if np.isin(y, (0, 1)).all(): return None
-    found = moments_of(y)
-    spread = float(np.sqrt(found.squares / found.n))
-    constant = found.low == found.high
-    return found.mean, 1. if constant else spread or 1.
+    return None if np.isin(y, (0, 1)).all() else mean_and_scale(y)
 
 # %% ../../nbs/data/30_schema.ipynb #6afa029f
 @patch(cls_method=True)
@@ -333,7 +329,7 @@ def batches(self:Schema,
     y = self.target(frame) if there else None
     return Batches(self.inputs(frame), y, batch_size, self.mean_and_scale)
 
-# %% ../../nbs/data/30_schema.ipynb #a833bcfa
+# %% ../../nbs/data/30_schema.ipynb #97be1e22
 FORMAT = 2           # That is written
 formats = 1, FORMAT  # Those that are read
 

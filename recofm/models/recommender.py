@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['clauses', 'bound_arguments', 'is_stream', 'check_stream', 'checked_data', 'Recommender', 'RunningAUC', 'expected_of',
-           'mean_and_scale', 'contract_fields', 'contract_data', 'other_padding', 'Case', 'gives_one_number_per_row',
+           'contract_fields', 'contract_data', 'other_padding', 'Case', 'gives_one_number_per_row',
            'row_does_not_see_its_neighbours', 'padding_changes_no_score', 'saves_and_loads_as_the_same_function',
            'table_layers', 'loss_falls', 'two_runs_agree_and_padding_moves_nothing', 'rows_not_named_stay',
            'check_model']
@@ -23,7 +23,7 @@ import tensorflow as tf
 from ..data.batches import Batches, examples_of, slice_inputs
 from ..data.fields import Field, as_fields, check_count
 from ..data.inputs import check_inputs, check_target
-from ..data.inputs import needs_values, slot_fields
+from ..data.inputs import mean_and_scale, needs_values, slot_fields
 from ..layers.internals import named_errors
 from ..layers.table import Table, ids_known
 from ..training.epochs import batches_in_order, can_group
@@ -129,6 +129,7 @@ class Recommender(keras.Model):
         add = partial(self.add_weight, shape=())
         self.bias = add(initializer='zeros', name='bias')
         self.target_mean = self.target_scale = None
+        self._target_is_set = False
         if self.output_activation is not keras.activations.linear: return
         add = partial(add, trainable=False, autocast=False)
         self.target_mean = add(initializer='zeros', name='target_mean')
@@ -188,6 +189,7 @@ def set_target(self:Recommender,
         raise ValueError(f"{expected}: {advice}. {received}")
     self.target_mean.assign(mean)
     self.target_scale.assign(scale)
+    self._target_is_set = True
 
 # %% ../../nbs/models/10_recommender.ipynb #10d1fb8f
 @patch
@@ -339,15 +341,6 @@ def expected_of(model) -> dict:
     return dict(unit=unit, asked=['target', *classes])
 
 # %% ../../nbs/models/10_recommender.ipynb #62d6f87e
-def mean_and_scale(
-    target # Numbers
-) -> tuple[float, float]:
-    "Mean and standard deviation, in float64; the scale of a constant is 1."
-    y = np.asarray(target, 'float64')
-    if y.min() < y.max(): return float(y.mean()), float(y.std())
-    constant = float(y.flat[0])
-    return constant, max(1., abs(constant) / 1e6)
-
 @patch
 def _learn_target(self:Recommender, target, known=None):
     "Set the target's mean and scale, unless 0/1 or something came before."
@@ -355,7 +348,8 @@ def _learn_target(self:Recommender, target, known=None):
     steps, start = self.optimizer.iterations, [0, 1, 0, 0]
     numbers = self.target_mean, self.target_scale, self.bias, steps
     fresh = [keras.ops.convert_to_numpy(v) for v in numbers] == start
-    if not fresh or np.isin(target, (0, 1)).all(): return
+    if self._target_is_set or not fresh: return
+    if np.isin(target, (0, 1)).all(): return
     self.set_target(*(mean_and_scale(target) if known is None else known))
 
 # %% ../../nbs/models/10_recommender.ipynb #80047850
