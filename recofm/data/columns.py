@@ -25,7 +25,7 @@ from .vocabulary import (
     Counts, Vocabulary, count_values, fit_vocabulary, from_arrays, lookup,
     merge_counts, to_arrays, typed_key, vocabulary_of)
 
-# %% ../../nbs/data/25_columns.ipynb #a1365fd7
+# %% ../../nbs/data/25_columns.ipynb #6766009e
 class Column:
     "What every kind of column answers to; a kind says what is different."
     word = None           # Of `Schema.fit`, and as an option: 'numeric'
@@ -55,7 +55,7 @@ class Column:
 
     def arrays(self) -> dict: return {n: getattr(self, n) for n in self.learned}
 
-# %% ../../nbs/data/25_columns.ipynb #9a1c87d7
+# %% ../../nbs/data/25_columns.ipynb #0944a596
 def column_error(column, expected, received) -> ValueError:
     "The error of a column that was asked for what it has not."
     message = f'Column {column.name!r}: expected {expected}'
@@ -73,7 +73,7 @@ def extend(self:Column, counted):
     kind = type(self).__name__
     raise column_error(self, 'a kind that can grow', kind)
 
-# %% ../../nbs/data/25_columns.ipynb #3b10ab11
+# %% ../../nbs/data/25_columns.ipynb #0d9ec289
 @patch
 def arguments(self:Column) -> dict:
     "What a column is, all but its arrays: numbers, strings and None."
@@ -91,7 +91,7 @@ def restore(cls:Column, arguments, arrays):
     "The column that `arguments` and `arrays` took apart."
     return cls(**arguments, **arrays)
 
-# %% ../../nbs/data/25_columns.ipynb #ce70e2db
+# %% ../../nbs/data/25_columns.ipynb #714a4411
 kinds = {}   # The registered kinds by name
 
 def register_kind(cls):
@@ -108,7 +108,7 @@ def kind_named(
     hint = 'Import the page that defines it'
     raise ValueError(f'{expected}. Received {name!r}. {hint}')
 
-# %% ../../nbs/data/25_columns.ipynb #f7946c5b
+# %% ../../nbs/data/25_columns.ipynb #41dbe13d
 @patch
 def from_text(self:Column,
     text: str # As a person typed it
@@ -129,9 +129,9 @@ def as_field(self:Column, size, kind, **kwargs) -> Field:
     dim = {} if self.dim is None else dict(dim=self.dim)
     return Field(self.name, size, kind=kind, side=self.side, **dim, **kwargs)
 
-# %% ../../nbs/data/25_columns.ipynb #46c28c79
+# %% ../../nbs/data/25_columns.ipynb #817dd6f2
 limits = dict(
-    min_count=(int, 'values rarer than this share the unknown row'),
+    min_count=(int, 'values rarer than this share the unknown row (1)'),
     max_size=(int, 'keep at most so many of the commonest values'))
 
 def check_limits(column):
@@ -164,7 +164,7 @@ class Keyed(Column):
     def restore(cls, arguments, arrays):
         return cls(**arguments, vocabulary=from_arrays(arrays))
 
-# %% ../../nbs/data/25_columns.ipynb #a55659a2
+# %% ../../nbs/data/25_columns.ipynb #b704a387
 @patch
 def finish(self:Keyed, counted, vocabulary=None):
     "The column with its vocabulary: of what was counted, or a shared one."
@@ -210,7 +210,7 @@ class Categorical(Keyed):
     def encode(self, column):
         return lookup(self.known, column, self.name)[:, None], None
 
-# %% ../../nbs/data/25_columns.ipynb #081da079
+# %% ../../nbs/data/25_columns.ipynb #7a60290e
 @dataclass(frozen=True)
 class Moments:
     "How many numbers there are, where they lie and how far they spread."
@@ -251,7 +251,7 @@ class Numeric(Column):
     side: str|None=None # 'user', 'item' or 'context'
     dim: int|None=None  # Length of the vectors of factors
 
-    word, about = 'numeric', 'numbers that enter as values'
+    word, about = 'numeric', 'numbers, taken as values'
     takes_numbers, form = True, 'number'
 
     @property
@@ -265,7 +265,7 @@ class Numeric(Column):
 
     def from_text(self, text): return typed_number(text, self.name)
 
-# %% ../../nbs/data/25_columns.ipynb #e79c19e1
+# %% ../../nbs/data/25_columns.ipynb #92621d17
 @patch
 def finish(self:Numeric, counted, vocabulary=None):
     "The column with its mean and scale; a constant one is only centred."
@@ -301,7 +301,7 @@ class Bucketized(Column):
     side: str|None=None     # 'user', 'item' or 'context'
     dim: int|None=None      # Length of the vectors of factors
 
-    word, about = 'bucket', 'numbers to cut into N buckets'
+    word, about = 'bucket', 'numbers, cut into N buckets'
     argument, learned, takes_numbers = 'edges', ('edges',), True
 
     def __post_init__(self): check_edges(self)
@@ -316,7 +316,7 @@ class Bucketized(Column):
 
     def from_text(self, text): return typed_number(text, self.name)
 
-# %% ../../nbs/data/25_columns.ipynb #b711697c
+# %% ../../nbs/data/25_columns.ipynb #f7108e0c
 def check_edges(column):
     "Edges as float64, or their number; a `ValueError` where they are neither."
     edges = column.edges
@@ -339,7 +339,7 @@ def finish(self:Bucketized, counted, vocabulary=None):
     shares = np.arange(1, self.edges) / self.edges
     return replace(self, edges=np.unique(np.quantile(x, shares)))
 
-# %% ../../nbs/data/25_columns.ipynb #7da6a3d9
+# %% ../../nbs/data/25_columns.ipynb #36123182
 @patch
 def encode(self:Bucketized, column):
     "The number of each cell's bucket, from 1; 0 for a missing one."
@@ -488,7 +488,7 @@ class Several(Keyed):
     form = 'values'
     options = limits | dict(
         max_values=(int, 'how many values of a cell are kept'),
-        combiner=(str, "weight of n values: 'mean', 'sqrtn' or 'sum'"))
+        combiner=(str, 'weight of n values: mean, sqrtn or sum (mean)'))
 
     def __post_init__(self): check_several(self)
 
@@ -498,7 +498,7 @@ class Several(Keyed):
 
     def check(self, cells): pass    # What a kind asks of its distinct cells
 
-# %% ../../nbs/data/25_columns.ipynb #e0a4c34b
+# %% ../../nbs/data/25_columns.ipynb #bf7fb71d
 def check_several(column):
     "A `ValueError` where an option has a value that it cannot have."
     check_limits(column)
@@ -521,7 +521,7 @@ def count(self:Several, column):
     fullest = max([1, *(len(set(c)) for c in cells)])
     return counted_times(flat, times), fullest
 
-# %% ../../nbs/data/25_columns.ipynb #1cd97dce
+# %% ../../nbs/data/25_columns.ipynb #34161702
 def counted_times(
     flat: pa.Array,   # Values
     times: np.ndarray # How often each of them counts
@@ -546,7 +546,7 @@ def finish(self:Several, counted, vocabulary=None):
     slots = counted[1] if self.max_values is None else self.max_values
     return replace(Keyed.finish(self, counted, vocabulary), slots=slots)
 
-# %% ../../nbs/data/25_columns.ipynb #d76af8c5
+# %% ../../nbs/data/25_columns.ipynb #fc2c6ccf
 @patch
 def encode(self:Several, column):
     "ids and values of the cells, (rows, slots) each. Warns where it cuts."
@@ -570,16 +570,16 @@ def from_text(self:Several, text: str):
     values = self.split(text)
     return [typed_key(self.vocabulary, v, self.name) for v in values]
 
-# %% ../../nbs/data/25_columns.ipynb #6c7712f5
+# %% ../../nbs/data/25_columns.ipynb #43656e9e
 @register_kind
 @dataclass(frozen=True)
 class MultiValued(Several):
     "A column of which each cell holds any number of values."
     separator: str='|' # Between the values of a string
 
-    word, about = 'multi', 'cells with several values, as in Comedy|Drama'
+    word, about = 'multi', 'several values in a cell: Comedy|Drama'
     options = Several.options | dict(
-        separator=(str, 'between the values of a cell of several'))
+        separator=(str, 'between several values in a cell (|)'))
 
     def __post_init__(self): check_multi(self)
 
@@ -603,7 +603,7 @@ def several_field(column, kind) -> Field:
     rows = dict(vocabulary=column.shared, unknown=True, slots=column.slots)
     return column.as_field(column.known.size, kind, **rows)
 
-# %% ../../nbs/data/25_columns.ipynb #585e3c5b
+# %% ../../nbs/data/25_columns.ipynb #535b25b9
 @register_kind
 @dataclass(frozen=True)
 class Text(Several):

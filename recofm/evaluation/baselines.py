@@ -136,7 +136,7 @@ def column_kinds(
     expected = f'Expected names among columns, {names}'
     raise ValueError(f'{expected}. Received {stray}')
 
-# %% ../../nbs/evaluation/20_baselines.ipynb #84363309
+# %% ../../nbs/evaluation/20_baselines.ipynb #4bec7894
 def value_sets(frame, column):
     "The values in each cell of a frame's only column, each with a one."
     cells = frame.iloc[:, 0]
