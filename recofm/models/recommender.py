@@ -129,7 +129,7 @@ class Recommender(keras.Model):
         add = partial(self.add_weight, shape=())
         self.bias = add(initializer='zeros', name='bias')
         self.target_mean = self.target_scale = None
-        self._target_is_set = False
+        self._by_hand = False     # whether `set_target` was called
         if self.output_activation is not keras.activations.linear: return
         add = partial(add, trainable=False, autocast=False)
         self.target_mean = add(initializer='zeros', name='target_mean')
@@ -189,7 +189,7 @@ def set_target(self:Recommender,
         raise ValueError(f"{expected}: {advice}. {received}")
     self.target_mean.assign(mean)
     self.target_scale.assign(scale)
-    self._target_is_set = True
+    self._by_hand = True
 
 # %% ../../nbs/models/10_recommender.ipynb #10d1fb8f
 @patch
@@ -348,9 +348,10 @@ def _learn_target(self:Recommender, target, known=None):
     steps, start = self.optimizer.iterations, [0, 1, 0, 0]
     numbers = self.target_mean, self.target_scale, self.bias, steps
     fresh = [keras.ops.convert_to_numpy(v) for v in numbers] == start
-    if self._target_is_set or not fresh: return
+    if self._by_hand or not fresh: return
     if np.isin(target, (0, 1)).all(): return
     self.set_target(*(mean_and_scale(target) if known is None else known))
+    self._by_hand = False
 
 # %% ../../nbs/models/10_recommender.ipynb #80047850
 @patch
