@@ -62,7 +62,8 @@ def in_flags(
     options = all_options()
     names = '|'.join(options)
     def flag(found): return options[found[1]].flag + ' ' * bool(found[2])
-    return re.sub(rf"\b({names})=(?=(['\"]?))", flag, message)
+    word = rf"(?<![\w/.])({names})=(?:(?=(['\"]))|(?=[\s,.:]|$))"
+    return re.sub(word, flag, message)
 
 # %% ../../nbs/cli/40_commands.ipynb #b078369c
 def main(

@@ -10,7 +10,7 @@ __all__ = ['column_options', 'learning_options', 'in_words', 'Option', 'shown_de
 # %% ../../nbs/cli/10_options.ipynb #463e4a66
 import json
 from argparse import ArgumentParser, Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ..data.schema import kind_options, kind_words
 from ..data.tables import with_hint
 
@@ -48,7 +48,8 @@ def kind_flags() -> tuple:
     "The options that the registered kinds of column bring."
     shown = {int: 'N', str: 'S'}
     words = [Option(word, list, 'A=N' if cls.argument else 'A,B',
-                    f'columns that hold {cls.about}', by_column=True)
+                    f'columns that hold {cls.about}',
+                    by_column=bool(cls.argument))
              for word, cls in kind_words().items()]
     more = [Option(name, kind, shown[kind], about, by_column=True)
             for name, (kind, about) in kind_options().items()]
@@ -98,7 +99,7 @@ def names_in(
     words # As the parser found them: `['a,b', 'c']`
 ) -> list[str]:
     "The column names that several words hold, parted by commas."
-    return ','.join(words or []).split(',') if words else []
+    return ','.join(words).split(',') if words else []
 
 # %% ../../nbs/cli/10_options.ipynb #58a0cfdf
 def pairs_of(
@@ -148,7 +149,11 @@ in_words = {int: 'a whole number', float: 'a number', str: 'a string',
 
 def checked_setting(option, value):
     "The value of an option in a recipe, where it is of the option's kind."
-    if option.by_column and isinstance(value, dict): return value
+    if option.by_column and isinstance(value, dict):
+        single = replace(option, by_column=False)
+        if option.kind is not list:
+            for v in value.values(): checked_setting(single, v)
+        return value
     if option.kind is list and isinstance(value, str): value = [value]
     kinds = (int, float) if option.kind is float else option.kind
     good = isinstance(value, kinds) and not isinstance(value, bool)

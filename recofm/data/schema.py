@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['headings', 'FORMAT', 'formats', 'named_by', 'kind_words', 'kind_options', 'check_words', 'by_word', 'options_for',
-           'wish', 'placed', 'wished_columns', 'check_named', 'asked_columns', 'check_target_name', 'check_share',
-           'shared_vocabularies', 'Schema', 'fit_columns', 'target_of', 'unit_of', 'aligned', 'side_by_side',
-           'read_content', 'arrays_by_column', 'restored']
+           'wish', 'wished_columns', 'check_named', 'asked_columns', 'check_target_name', 'check_share',
+           'shared_vocabularies', 'Schema', 'fit_columns', 'target_of', 'unit_of', 'side_by_side', 'read_content',
+           'arrays_by_column']
 
 # %% ../../nbs/data/30_schema.ipynb #366f8432
 import json
 import os
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from itertools import chain
 from pathlib import Path
 import numpy as np
@@ -100,7 +100,7 @@ def wish(entry, chosen, words) -> Column:
     received = f'{type(entry).__name__}({entry.name!r}) and {word}='
     raise ValueError(f'A column has one kind. Received {received}')
 
-def placed(
+def _placed(
     column: Column, # Not fit yet
     side: str,      # Where it was named
     dim: int        # Of the schema
@@ -125,7 +125,7 @@ def wished_columns(
     chosen = by_word(words)
     entries = [(side, entry) for side, given in named.items()
                for entry in named_by(given, side)]
-    columns = [placed(wish(entry, chosen, words), side, int(dim))
+    columns = [_placed(wish(entry, chosen, words), side, int(dim))
                for side, entry in entries]
     check_named([c.name for c in columns], chosen, words)
     return columns
@@ -177,9 +177,8 @@ def check_share(
 ):
     "A `ValueError` where a group cannot share one vocabulary."
     able = [c.name for c in columns if c.shares]
-    groups = isinstance(share, (list, tuple))
-    good = [isinstance(names, (list, tuple)) and names for names in share]
-    if not groups or not all(good):
+    groups = share if isinstance(share, (list, tuple)) else [share]
+    if not all(isinstance(g, (list, tuple)) and g for g in groups):
         expected = 'share= expects groups of columns'
         such = "such as [('movie_id', 'clicked')]"
         raise ValueError(f'{expected}, {such}. Received: {share!r}')
@@ -197,7 +196,8 @@ def shared_vocabularies(columns, counted, share) -> dict:
     by_name, found = {c.name: c for c in columns}, {}
     for names in share:
         values = [by_name[n].values_of(counted[n]) for n in names]
-        together = reduce(merge_counts, values)
+        merge = partial(merge_counts, name=names[0])
+        together = reduce(merge, values)
         vocabulary = by_name[names[0]].vocabulary_from(together)
         found |= dict.fromkeys(names, vocabulary)
     return found
@@ -260,7 +260,7 @@ def fit(cls:Schema,
 # %% ../../nbs/data/30_schema.ipynb #10971543
 headings = 'field', 'side', 'kind', 'rows', 'slots', 'learned from training'
 
-def aligned(
+def _aligned(
     rows,   # Of strings
     right=()# Numbers of the columns that stand at the right
 ) -> str:
@@ -280,7 +280,7 @@ def __str__(self:Schema) -> str:
         sizes = f'{f.size:,}', str(f.slots)
         kind = type(c).__name__.lower()
         rows.append((f.name, f.side or '', kind, *sizes, c.describe()))
-    return aligned(rows, right=(3, 4))
+    return _aligned(rows, right=(3, 4))
 
 # %% ../../nbs/data/30_schema.ipynb #f642e7af
 def side_by_side(encoded, rows: int) -> dict:
@@ -390,10 +390,10 @@ def load(cls:Schema,
     content = read_content(folder/'schema.json')
     plain = content['columns']
     arrays = arrays_by_column(folder/'schema.npz', len(plain))
-    columns = [restored(dict(c), a) for c, a in zip(plain, arrays)]
+    columns = [_restored(dict(c), a) for c, a in zip(plain, arrays)]
     unit = content.get('mean_and_scale')
     return cls(columns, content['label'], unit and tuple(unit))
 
-def restored(plain: dict, arrays: dict) -> Column:
+def _restored(plain: dict, arrays: dict) -> Column:
     "The column of a registered kind that was taken apart."
     return kind_named(plain.pop('kind')).restore(plain, arrays)

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['endings', 'truths', 'with_hint', 'check_names', 'check_columns', 'as_frame', 'typed_frame', 'is_table', 'file_named',
-           'opened', 'header', 'check_headers', 'parsed', 'no_number', 'read_text', 'read_typed', 'read_table']
+           'header', 'check_headers', 'line_of', 'parsed', 'read_text', 'read_typed', 'read_table']
 
 # %% ../../nbs/data/18_tables.ipynb #d125d2e2
 import csv
 import gzip
 import zlib
+from itertools import islice
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -73,17 +74,19 @@ def is_table(name) -> bool:
 @contextmanager
 def file_named(file):
     "Turn what a reader says of a broken file into one line with its name."
+    broken = (pa.ArrowException, csv.Error, zlib.error, EOFError, OSError,
+              ValueError)
     try: yield
+    except (FileNotFoundError, PermissionError, IsADirectoryError): raise
     except UnicodeDecodeError as e:
         expected = f'{file}: expected text in UTF-8'
         byte = f'the byte {e.object[e.start]}'
         raise ValueError(f'{expected}. Received {byte}') from None
-    except (pa.ArrowException, csv.Error, zlib.error, EOFError,
-            gzip.BadGzipFile, ValueError) as e:
+    except broken as e:
         raise ValueError(f'{file}: {" ".join(str(e).split())}') from None
 
 # %% ../../nbs/data/18_tables.ipynb #7199f675
-def opened(file):
+def _opened(file):
     "A text file, open for reading, unpacked where it is packed."
     packed = str(file).endswith('.gz')
     return (gzip.open if packed else open)(file, 'rt', encoding='utf-8-sig')
@@ -93,7 +96,7 @@ def header(
 ) -> list[str]:
     "The names of its columns, in order, before any row is read."
     if not str(file).endswith('.parquet'):
-        with file_named(file), opened(file) as lines:
+        with file_named(file), _opened(file) as lines:
             return next(csv.reader(lines), [])
     from pyarrow.parquet import read_schema
     with file_named(file): return read_schema(file).names
@@ -115,6 +118,22 @@ def check_headers(
         raise ValueError(f'{expected}. Received {there}, other in {other}')
 
 # %% ../../nbs/data/18_tables.ipynb #8268eb51
+def line_of(
+    file,    # Path of a text file
+    row: int # Position of a row below the header, from 0
+) -> int:
+    "The line on which a row begins, from 1; blank lines are no rows."
+    with _opened(file) as lines:
+        reader = csv.reader(lines)
+        several = len(next(reader)) > 1
+        begin = reader.line_num
+        for cells in reader:
+            if cells or not several: row -= 1
+            if row < 0: return begin + 1
+            begin = reader.line_num
+    raise ValueError(f'{file}: expected more rows')
+
+# %% ../../nbs/data/18_tables.ipynb #f4e1e318
 truths = {'true': '1', 'True': '1', 'TRUE': '1',
           'false': '0', 'False': '0', 'FALSE': '0'}
 
@@ -133,11 +152,12 @@ def parsed(
         found = trimmed.cast(pa.float64())
         if not pc.any(pc.is_nan(found)).as_py(): return found
     except pa.ArrowInvalid: pass
-    row = next(i for i, c in enumerate(trimmed.to_pylist()) if no_number(c))
-    expected = f'{file}, line {row + 2}: expected a number in {name!r}'
+    row = next(i for i, c in enumerate(trimmed.to_pylist()) if _no_number(c))
+    place = f'{file}, line {line_of(file, row)}'
+    expected = f'{place}: expected a number in {name!r}'
     raise ValueError(f'{expected}. Received {column[row].as_py()!r}')
 
-def no_number(text) -> bool:
+def _no_number(text) -> bool:
     "Whether a text that is not missing says no number."
     if text is None: return False
     try: return (x := pa.scalar(text).cast(pa.float64()).as_py()) != x
@@ -146,13 +166,21 @@ def no_number(text) -> bool:
 # %% ../../nbs/data/18_tables.ipynb #15aa2d42
 def read_text(file, numbers, missing):
     "A text file as a DataFrame of text, and of numbers where asked."
-    from pandas import read_csv
-    absent = dict(keep_default_na=False, na_values=['', *missing])
+    from pyarrow.csv import (
+        ConvertOptions, ParseOptions, ReadOptions, read_csv)
     with file_named(file):
-        frame = read_csv(file, dtype=str, encoding='utf-8-sig', **absent)
-    for name in [n for n in frame.columns if n in numbers]:
-        text = pa.array(frame[name], pa.large_string(), from_pandas=True)
-        frame[name] = parsed(text, name, file).to_pandas()
+        names = header(file)
+        text = dict.fromkeys(names, pa.large_string())
+        table = read_csv(
+            file, ReadOptions(use_threads=False),       # and name the row
+            ParseOptions(newlines_in_values=True,
+                         ignore_empty_lines=len(names) > 1),
+            ConvertOptions(column_types=text, strings_can_be_null=True,
+                           null_values=['', *missing]))
+    frame = table.to_pandas()
+    for name in [n for n in names if n in numbers]:
+        column = table[name].combine_chunks()
+        frame[name] = parsed(column, name, file).to_pandas()
     return frame
 
 def read_typed(file):

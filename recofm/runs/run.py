@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['tasks', 'part_names', 'Settings', 'nearest', 'model_class', 'Task', 'check_parts', 'make_parts', 'own_parts',
-           'Validation', 'Progress', 'epoch_line', 'figure', 'learn', 'begin', 'fitted', 'OneHotRidge',
-           'rating_baselines', 'part_reports', 'measure', 'curves', 'files', 'metrics_of', 'as_json', 'check_numbers',
-           'check_arguments', 'check_settings', 'run', 'as_text']
+           'Validation', 'Progress', 'epoch_line', 'learn', 'begin', 'fitted', 'OneHotRidge', 'rating_baselines',
+           'measure', 'curves', 'files', 'metrics_of', 'check_numbers', 'check_arguments', 'check_settings', 'run',
+           'as_text']
 
 # %% ../../nbs/runs/10_run.ipynb #dba43b19
 import io
@@ -26,8 +26,9 @@ from ..data.fields import Field, check_count
 from ..data.schema import Schema, asked_columns, check_target_name
 from ..data.splits import split
 from ..data.tables import check_columns
-from ..evaluation.baselines import (
-    GlobalMean, ItemMean, OneHotLogistic, baselines)
+from recofm.evaluation.baselines import (
+    GlobalMean, ItemMean, OneHotLogistic, baselines, cell_types,
+    part_reports)
 from ..evaluation.metrics import auc, logloss, report, rmse
 from ..serving.artifact import Artifact, check_place
 from ..serving.catalogue import Catalogue
@@ -65,7 +66,7 @@ def nearest(name, known, what):
 def model_class(settings):
     "The class that the settings name, which takes their arguments."
     cls = getattr(models, nearest(settings.model, models.family, 'a model'))
-    takes = list(signature(cls.__init__).parameters)[2:-1]
+    _, _, *takes, _ = signature(cls.__init__).parameters   # self, fields; **
     for name in settings.arguments:
         nearest(name, takes, f'an argument of {settings.model}')
     return cls
@@ -169,13 +170,13 @@ class Progress(keras.callbacks.Callback):
 def epoch_line(task, row) -> str:
     "What an epoch reports, in one line."
     loss, metric, valid_loss, valid = (
-        figure(row[n]) for n in ('loss', task.key, 'val_loss',
+        _figure(row[n]) for n in ('loss', task.key, 'val_loss',
                                  f'val_{task.key}'))
     train = f'train loss {loss} {task.title} {metric}'
     valid = f'valid {task.loss} {valid_loss} {task.title} {valid}'
     return f"epoch {row['epoch']:3d}  {train}  {valid}  {row['seconds']:.1f} s"
 
-def figure(x) -> str:
+def _figure(x) -> str:
     "A number with four decimals, or four digits where these say too little."
     return f'{x:.4f}' if x == 0 or .01 <= abs(x) < 1e4 else f'{x:.4g}'
 
@@ -229,9 +230,13 @@ class OneHotRidge(OneHotLogistic):
         self.model.steps[-1] = 'ridge', Ridge(alpha)
 
     def fit(self, frame, target):
+        "Find the weights; returns itself."
         return self.fit_to(frame, frame[target].astype('float64'))
 
-    def predict(self, frame): return self.model.predict(frame[self.columns])
+    def predict(self, frame):
+        "The number of each row, (rows,)."
+        cell_types(frame, self.columns, self.types)
+        return self.model.predict(frame[self.columns])
 
 # %% ../../nbs/runs/10_run.ipynb #95f24608
 def rating_baselines(train, parts, target, item, columns) -> pd.DataFrame:
@@ -242,13 +247,6 @@ def rating_baselines(train, parts, target, item, columns) -> pd.DataFrame:
                                target, 'rating')
             for name, model in models.items()}
     return pd.DataFrame(rows).T
-
-def part_reports(predict, parts, target, task) -> dict:
-    "The metrics on every part, by (part, metric)."
-    reports = {name: report(part[target], predict(part), task)
-               for name, part in parts.items()}
-    return {(name, metric): value for name, found in reports.items()
-            for metric, value in found.items()}
 
 # %% ../../nbs/runs/10_run.ipynb #8d9ae651
 def measure(model, schema, parts, task='click') -> pd.DataFrame:
@@ -267,7 +265,7 @@ def curves(history: pd.DataFrame, task='click'):
     task, watched = tasks[task], history[f'val_{tasks[task].key}']
     best = watched.idxmax() if task.mode == 'max' else watched.idxmin()
     size = dict(figsize=(9, 3.2), facecolor='white', layout='constrained')
-    figure, axes = plt.subplots(1, 2, **size)
+    drawing, axes = plt.subplots(1, 2, **size)
     titles = {'loss': f'{task.loss} (training: with penalty)',
               task.key: task.title}
     for ax, (metric, title) in zip(axes, titles.items()):
@@ -280,22 +278,22 @@ def curves(history: pd.DataFrame, task='click'):
         ax.grid(alpha=.3)
         ax.xaxis.get_major_locator().set_params(integer=True)
     axes[0].legend(frameon=False)
-    plt.close(figure)
-    return figure
+    plt.close(drawing)
+    return drawing
 
 # %% ../../nbs/runs/10_run.ipynb #b82f221f
 def files(table, history, settings, seconds) -> dict:
     "The report's files by name, as bytes."
     picture = io.BytesIO()
-    no_date = dict(metadata=dict(Software=None))
-    curves(history, settings.task).savefig(picture, dpi=120, **no_date)
+    plain = dict(metadata=dict(Software=None))     # no version of the drawer
+    curves(history, settings.task).savefig(picture, dpi=120, **plain)
     metrics = metrics_of(table, epochs=len(history),
                          seconds=round(seconds, 2))
     packages = 'recofm', 'tensorflow', 'keras', 'numpy'
     versions = {p: version(p) for p in packages}
     return {
-        'metrics.json': as_json(metrics),
-        'settings.json': as_json(dict(**vars(settings), versions=versions)),
+        'metrics.json': _as_json(metrics),
+        'settings.json': _as_json(dict(**vars(settings), versions=versions)),
         'history.csv': history.to_csv(index=False).encode(),
         'curves.png': picture.getvalue()}
 
@@ -306,7 +304,7 @@ def metrics_of(table, **more) -> dict:
     own = rows.pop(table.index[-1])
     return dict(**own, baselines=rows, **more)
 
-def as_json(content) -> bytes:
+def _as_json(content) -> bytes:
     "The content as a JSON file's bytes."
     return json.dumps(content, indent=1).encode()
 
@@ -390,4 +388,4 @@ def as_text(table) -> str:
     "The table for a terminal, in four decimals, or four digits."
     fits = table.abs().stack([0, 1]).between(.01, 1e4).all()
     if fits: return table.round(4).to_string()
-    return table.to_string(float_format=figure)
+    return table.to_string(float_format=_figure)

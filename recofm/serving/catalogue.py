@@ -39,7 +39,8 @@ def key_column(schema, side) -> str:
 # %% ../../nbs/serving/05_catalogue.ipynb #e5a49298
 def position(
     keys: Vocabulary, # Of users or of items
-    key               # Text or a whole number
+    key,              # Text or a whole number
+    of='user'         # Whose key it is, for the message
 ) -> int:
     "Where a known key stands among the keys, from 0."
     try: found = lookup(keys, [typed_key(keys, key)])[0]
@@ -47,7 +48,7 @@ def position(
     if found: return int(found) - 1
     kind = 'a whole number' if keys.whole else 'a string'
     some = ', '.join(map(repr, keys.values[:3].tolist()))
-    expected = f'Expected the key of a known user, {kind} such as {some}'
+    expected = f'Expected the key of a known {of}, {kind} such as {some}'
     raise ValueError(f'{expected}. Received {key!r}')
 
 # %% ../../nbs/serving/05_catalogue.ipynb #34619ad8
@@ -126,11 +127,9 @@ class Catalogue:
     schema: str         # Fingerprint of the schema that encoded the sides
 
     def __repr__(self):
-        sizes = dict(users=len(self.users.values), seen=len(self.seen),
-                     items=len(self.items.values))
-        order = 'users', 'items', 'seen'
-        said = ', '.join(f'{sizes[n]:,} {n}' for n in order)
-        return f'Catalogue({said})'
+        users, items = len(self.users.values), len(self.items.values)
+        seen = f'{len(self.seen):,} seen'
+        return f'Catalogue({users:,} users, {items:,} items, {seen})'
 
 # %% ../../nbs/serving/05_catalogue.ipynb #7650d27e
 @patch(cls_method=True)
