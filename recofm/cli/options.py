@@ -46,7 +46,7 @@ column_options = (
 
 def kind_flags() -> tuple:
     "The options that the registered kinds of column bring."
-    shown = {int: 'N', str: 'S'}
+    shown = {int: 'N', float: 'X', str: 'S'}
     words = [Option(word, list, 'A=N' if cls.argument else 'A,B',
                     f'columns that hold {cls.about}',
                     by_column=bool(cls.argument))
@@ -114,6 +114,8 @@ def pairs_of(
         if not (name and sign):
             expected = f'Expected {flag} name=value, such as {such}'
             raise ValueError(f'{expected}. Received {word!r}')
+        if name in found:
+            raise ValueError(f'Expected {flag} {name}= once. Received {words}')
         found[name] = value
     return found
 
@@ -159,7 +161,7 @@ def checked_setting(option, value):
     good = isinstance(value, kinds) and not isinstance(value, bool)
     if good and option.kind is list:
         good = all(isinstance(v, str) for v in value)
-    if good: return value
+    if good: return float(value) if option.kind is float else value
     name = option.name.replace('_', '-')
     expected = f'Expected {name} to be {in_words[option.kind]}'
     raise ValueError(f'{expected}. Received {value!r}')
@@ -180,6 +182,9 @@ def recipe(
         expected = f'{file}: expected options of recofm train'
         raise ValueError(f'{expected}. Received {with_hint(flag, flags)}')
     by_option = {flags[n.replace('_', '-')]: v for n, v in found.items()}
+    if len(by_option) < len(found):
+        expected = f'{file}: expected each option once'
+        raise ValueError(f'{expected}. Received {sorted(found)}')
     return {o.name: checked_setting(o, v) for o, v in by_option.items()}
 
 # %% ../../nbs/cli/10_options.ipynb #0cda5172

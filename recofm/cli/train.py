@@ -81,6 +81,9 @@ def check_together(args):
         expected = 'Expected no --above with --task rating'
         why = 'which predicts the rating itself'
         raise ValueError(f'{expected}, {why}. Received {args.above:g}')
+    if args.above is not None and args.target not in (None, 'liked'):
+        expected = 'Expected no --target with --above, which makes the target'
+        raise ValueError(f'{expected}. Received {args.target!r}')
     if args.test and not args.valid:
         expected = 'Expected --valid too'
         why = 'since --test says that --data is not to be split'

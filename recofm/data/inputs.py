@@ -110,9 +110,13 @@ def check_target(
     if missing := np.isnan(y).sum():
         expected = 'Expected a number as every target'
         raise ValueError(f'{expected}. Received {missing} NaN')
-    if unit and examples and (y.min() < 0 or y.max() > 1):
+    low, high = (y.min(), y.max()) if examples else (0, 0)
+    if unit and (low < 0 or high > 1):
         expected = 'Log loss expects targets in [0, 1]'
-        raise ValueError(f'{expected}. Received {y.min():g} to {y.max():g}')
+        raise ValueError(f'{expected}. Received {low:g} to {high:g}')
+    if max(abs(low), abs(high)) > np.finfo('float32').max:
+        expected = 'Expected targets that float32 can hold'
+        raise ValueError(f'{expected}. Received {low:g} to {high:g}')
     return y.reshape(-1, 1).astype('float32', copy=False)
 
 # %% ../../nbs/data/35_inputs.ipynb #52afb908

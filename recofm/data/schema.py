@@ -227,9 +227,12 @@ def fit_columns(frame, columns, share=()) -> list[Column]:
 def target_of(frame, label) -> np.ndarray:
     "The target of each row, float64 (rows,); every one must be a number."
     y = numbers(frame[label], label)
-    if not (missing := int(np.isnan(y).sum())): return y
-    expected = f'Target {label!r}: expected a number in every row'
-    raise ValueError(f'{expected}. Received {missing} missing of {len(y)}')
+    if missing := int(np.isnan(y).sum()):
+        expected = f'Target {label!r}: expected a number in every row'
+        raise ValueError(f'{expected}. Received {missing} missing of {len(y)}')
+    if np.abs(y).max(initial=0) <= np.finfo('float32').max: return y
+    expected = f'Target {label!r}: expected numbers that float32 can hold'
+    raise ValueError(f'{expected}. Received {np.abs(y).max():g}')
 
 def unit_of(y) -> tuple|None:
     "Mean and standard deviation of a target; None for zeros and ones."
@@ -342,7 +345,8 @@ def read_content(
         message = f'{file}: expected JSON. Received: {e}'
         raise ValueError(message) from None
     found = content.get('format') if isinstance(content, dict) else content
-    if isinstance(found, int) and found in formats: return content
+    known = type(found) is int and found in formats
+    if known and isinstance(content, dict): return content
     expected = f'{file}: expected a file of format {formats[0]} or {FORMAT}'
     raise ValueError(f'{expected}. Received {found!r}')
 

@@ -62,7 +62,8 @@ def as_frame(
 
 def typed_frame(table):
     "An Arrow table as a DataFrame; whole numbers beside nulls stay whole."
-    return table.to_pandas(integer_object_nulls=True)
+    options = dict(integer_object_nulls=True, ignore_metadata=True)
+    return table.to_pandas(**options)
 
 # %% ../../nbs/data/18_tables.ipynb #d5225a5f
 endings = '.csv', '.csv.gz', '.parquet'
@@ -97,7 +98,7 @@ def header(
     "The names of its columns, in order, before any row is read."
     if not str(file).endswith('.parquet'):
         with file_named(file), _opened(file) as lines:
-            return next(csv.reader(lines), [])
+            return next(filter(None, csv.reader(lines)), [])
     from pyarrow.parquet import read_schema
     with file_named(file): return read_schema(file).names
 
@@ -133,7 +134,7 @@ def line_of(
             begin = reader.line_num
     raise ValueError(f'{file}: expected more rows')
 
-# %% ../../nbs/data/18_tables.ipynb #f4e1e318
+# %% ../../nbs/data/18_tables.ipynb #3506c1ec
 truths = {'true': '1', 'True': '1', 'TRUE': '1',
           'false': '0', 'False': '0', 'FALSE': '0'}
 
@@ -150,7 +151,7 @@ def parsed(
         trimmed = pa.array(cells, trimmed.type)
     try:
         found = trimmed.cast(pa.float64())
-        if not pc.any(pc.is_nan(found)).as_py(): return found
+        if pc.all(pc.is_finite(found)).as_py() is not False: return found
     except pa.ArrowInvalid: pass
     row = next(i for i, c in enumerate(trimmed.to_pylist()) if _no_number(c))
     place = f'{file}, line {line_of(file, row)}'
@@ -160,8 +161,9 @@ def parsed(
 def _no_number(text) -> bool:
     "Whether a text that is not missing says no number."
     if text is None: return False
-    try: return (x := pa.scalar(text).cast(pa.float64()).as_py()) != x
+    try: x = pa.scalar(text).cast(pa.float64())
     except pa.ArrowInvalid: return True
+    return not pc.is_finite(x).as_py()
 
 # %% ../../nbs/data/18_tables.ipynb #15aa2d42
 def read_text(file, numbers, missing):
@@ -197,7 +199,7 @@ def read_table(
     "The rows of the files, one after the other, as a pandas DataFrame."
     from pandas import concat
     files = [files] if isinstance(files, (str, Path)) else list(files)
-    for file in files:
+    for file in files or ['']:
         if is_table(file): continue
         expected = f"Expected a file that ends in {', '.join(endings)}"
         raise ValueError(f'{expected}. Received {str(file)!r}')

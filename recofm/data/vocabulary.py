@@ -76,7 +76,8 @@ def vocabulary_of(
 ) -> Vocabulary:
     "The vocabulary of what was counted, the commonest value first."
     often = pa.table(dict(v=counted.values, n=counted.counts))
-    often = often.filter(pc.greater_equal(often['n'], min_count))
+    least = min(min_count, 2**62)    # no count is larger
+    often = often.filter(pc.greater_equal(often['n'], least))
     order = [('n', 'descending'), ('v', 'ascending')]
     values = often.take(pc.sort_indices(often, order))['v'][:max_size]
     missing = 0 < min_count <= counted.missing
@@ -145,8 +146,8 @@ def typed_key(
     "The key as the vocabulary would hold it; a `ValueError` where it cannot."
     if vocabulary.whole and isinstance(key, str) and digits.fullmatch(key):
         key = int(key)
-    try: found = keys([key], name)
-    except ValueError: found = pa.array([None])
+    try: found = keys([None if isinstance(key, bool) else key], name)
+    except ValueError: found = pa.nulls(1)
     whole = pa.types.is_integer(found.type)
     if found.null_count or whole != vocabulary.whole:
         some = ', '.join(map(repr, vocabulary.values[:3].tolist()))

@@ -284,6 +284,7 @@ def compile_from_config(self:Recommender, config):
 def _compiled_loss(model):
     "The loss that a model was compiled with; a name as its function."
     loss = getattr(model, 'loss', None)
+    if isinstance(loss, (list, tuple)) and len(loss) == 1: loss = loss[0]
     return keras.losses.get(loss) if isinstance(loss, str) else loss
 
 @patch
@@ -342,15 +343,18 @@ def expected_of(model) -> dict:
 
 # %% ../../nbs/models/10_recommender.ipynb #62d6f87e
 @patch
-def _learn_target(self:Recommender, target, known=None):
-    "Set the target's mean and scale, unless 0/1 or something came before."
+def _learn_target(self:Recommender, target, known=None, weights=None):
+    "Set a fresh model's unit, unless targets are 0/1 or it was set by hand."
     if not self._in_standard_units(): return
     steps, start = self.optimizer.iterations, [0, 1, 0, 0]
     numbers = self.target_mean, self.target_scale, self.bias, steps
     fresh = [keras.ops.convert_to_numpy(v) for v in numbers] == start
     if self._by_hand or not fresh: return
     if np.isin(target, (0, 1)).all(): return
-    self.set_target(*(mean_and_scale(target) if known is None else known))
+    if known is None or weights is not None:
+        counts = slice(None) if weights is None else np.ravel(weights) > 0
+        known = mean_and_scale(np.ravel(target)[counts])
+    self.set_target(*known)
     self._by_hand = False
 
 # %% ../../nbs/models/10_recommender.ipynb #80047850
@@ -385,7 +389,7 @@ def fit(self:Recommender,
     kwargs |= dict(batch_size=batch_size, epochs=epochs)
     kwargs |= dict(validation_data=validation_data)
     if is_stream(x): kwargs = dict(shuffle=False) | kwargs
-    else: self._learn_target(target, known)
+    else: self._learn_target(target, known, kwargs.get('sample_weight'))
     grouped = not is_stream(x) and can_group(self, **kwargs)
     keras_fit = fit_in_groups if grouped else keras.Model.fit
     with named_errors(): return keras_fit(self, x, y, **kwargs)
