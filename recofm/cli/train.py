@@ -204,4 +204,4 @@ def train(args):
     text = recipe_of(settings, **more)
     run(rows, settings, args.out, {'recipe.toml': text.encode()})
     print(f'\nSaved in {args.out}: the model with its schema, metrics.json, '
-          'history.csv, curves.png, settings.json, recipe.toml')
+          'history.csv,\ncurves.png, settings.json, recipe.toml')

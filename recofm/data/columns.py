@@ -193,10 +193,12 @@ def vocabulary_from(self:Keyed, counts: Counts) -> Vocabulary:
 
 @patch
 def describe(self:Keyed) -> str:
-    "The commonest values."
+    "The commonest values, at most four and forty characters of them."
     values = self.known.values
-    more = ', …' if len(values) > 4 else ''
-    return ', '.join(map(str, values[:4])) + more
+    first = list(map(str, values[:4]))
+    while len(first) > 1 and len(', '.join(first)) > 40: first.pop()
+    more = ', …' if len(values) > len(first) else ''
+    return ', '.join(first) + more
 
 @patch
 def from_text(self:Keyed, text: str):

@@ -173,7 +173,7 @@ def epoch_line(task, row) -> str:
         _figure(row[n]) for n in ('loss', task.key, 'val_loss',
                                  f'val_{task.key}'))
     train = f'train loss {loss} {task.title} {metric}'
-    valid = f'valid {task.loss} {valid_loss} {task.title} {valid}'
+    valid = f'valid loss {valid_loss} {task.title} {valid}'
     return f"epoch {row['epoch']:3d}  {train}  {valid}  {row['seconds']:.1f} s"
 
 def _figure(x) -> str:
@@ -385,7 +385,5 @@ def run(
     return artifact, table
 
 def as_text(table) -> str:
-    "The table for a terminal, in four decimals, or four digits."
-    fits = table.abs().stack([0, 1]).between(.01, 1e4).all()
-    if fits: return table.round(4).to_string()
-    return table.to_string(float_format=_figure)
+    "The table for a terminal: a line a metric, a column a model."
+    return table.T.to_string(float_format=_figure)
