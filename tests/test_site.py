@@ -212,7 +212,7 @@ def entry_of(name):
 def test_each_definition_has_its_signature_and_its_parameters():
     for page, name in definitions():
         assert entry_of(name).search(reference(page)), f'{page}: {name}'
-    told = 'Length of the vectors, at least 1; None: the fields'
+    told = 'Vectors’ length, &gt;= 1; None: fields’ dim'
     assert told in reference('models/fm.html')
 
 
