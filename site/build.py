@@ -116,10 +116,30 @@ def escaped(row, columns):
     return re.sub(r'(?<=\w) \| (?=None\b)', r' \\| ', row, count=several)
 
 
+def keyword_comment(thing):
+    "The name and the comment of `**words`, which docments do not see."
+    init = thing.__init__ if isinstance(thing, type) else thing
+    try: text = inspect.getsource(init)
+    except (OSError, TypeError): return None
+    found = re.search(r'^ +\*\*(\w+) *# (.+)$', text, re.M)
+    return found and found.groups()
+
+
+def told(row, name, comment):
+    "A row of the table with the comment of `**name` in its place."
+    cells = row.split(' | ')
+    if row.startswith(f'| {name} |'):
+        return ' | '.join([*cells[:-1], f'{comment} |'])
+    if not row.startswith('| **Returns**'): return row
+    return row.replace(f'**{comment}**', '')
+
+
 def parameters(thing):
     "The table of a function's parameters; empty where nothing is said of them."
     rows = DocmentTbl(thing)._repr_markdown_().strip().splitlines()
-    return '\n'.join(escaped(row, rows[0].count('|')) for row in rows)
+    rows = [escaped(row, rows[0].count('|')) for row in rows]
+    if more := keyword_comment(thing): rows = [told(r, *more) for r in rows]
+    return '\n'.join(rows)
 
 
 def entry(name, module):

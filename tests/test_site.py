@@ -214,6 +214,9 @@ def test_each_definition_has_its_signature_and_its_parameters():
         assert entry_of(name).search(reference(page)), f'{page}: {name}'
     told = 'Vectors’ length, &gt;= 1; None: fields’ dim'
     assert told in reference('models/fm.html')
+    words = re.search('<td>words</td>.*?</tr>', reference('data/schema.html'),
+                      re.S)[0]
+    assert 'and options' in words
 
 
 @each_method
