@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['kinds', 'limits', 'word_pattern', 'combiners', 'several_cells', 'other_separators', 'Column', 'column_error',
            'register_kind', 'kind_named', 'check_limits', 'Keyed', 'Categorical', 'Moments', 'moments_of',
-           'merge_moments', 'Numeric', 'Bucketized', 'check_edges', 'words_in', 'values_in', 'cell_values',
-           'sum_repeated', 'fill', 'several_cure', 'distinct_cells', 'distinct_floats', 'distinct_lists',
+           'merge_moments', 'Numeric', 'check_edges', 'Bucketized', 'words_in', 'values_in', 'cell_values',
+           'sum_repeated', 'fill', 'several_cure', 'distinct_lists', 'distinct_floats', 'distinct_cells',
            'held_separators', 'merge_separators', 'separator_error', 'check_separator', 'mistaken_cells',
-           'check_scored', 'Several', 'check_several', 'counted_times', 'cut_warning', 'MultiValued', 'check_multi',
-           'several_field', 'Text']
+           'check_scored', 'check_several', 'Several', 'several_field', 'MultiValued', 'check_multi', 'Text',
+           'counted_times', 'cut_warning']
 
 # %% ../../nbs/data/25_columns.ipynb #0fcf58c2
 import re
@@ -155,6 +155,7 @@ def check_limits(column):
     if column.max_size is None: return
     check_count(owner, 'max_size', column.max_size)
 
+# %% ../../nbs/data/25_columns.ipynb #b31deb48
 class Keyed(Column):
     "What all kinds with a vocabulary answer alike."
     options, learned, shares = limits, ('vocabulary',), True
@@ -177,6 +178,27 @@ class Keyed(Column):
     @classmethod
     def restore(cls, arguments, arrays):
         return cls(**arguments, vocabulary=from_arrays(arrays))
+
+# %% ../../nbs/data/25_columns.ipynb #6082279a
+@register_kind
+@dataclass(frozen=True)
+class Categorical(Keyed):
+    "A column of which each cell holds one value of a vocabulary."
+    name: str                        # Name of the column
+    vocabulary: Vocabulary|None=None # Of its values; None: to be fit
+    side: str|None=None              # 'user', 'item' or 'context'
+    dim: int|None=None               # Length of the vectors of factors
+    shared: str|None=None            # Name of a vocabulary that others share
+    min_count: int=1                 # Values rarer than this share row 0
+    max_size: int|None=None          # At most so many of the commonest
+
+    @property
+    def field(self):
+        rows = dict(vocabulary=self.shared, unknown=True)
+        return self.as_field(self.known.size, 'categorical', **rows)
+
+    def encode(self, column):
+        return lookup(self.known, column, self.name)[:, None], None
 
 # %% ../../nbs/data/25_columns.ipynb #b704a387
 @patch
@@ -204,27 +226,6 @@ def describe(self:Keyed) -> str:
 def from_text(self:Keyed, text: str):
     "The key that was meant; a `ValueError` where it can be none."
     return typed_key(self.known, text, self.name)
-
-# %% ../../nbs/data/25_columns.ipynb #6082279a
-@register_kind
-@dataclass(frozen=True)
-class Categorical(Keyed):
-    "A column of which each cell holds one value of a vocabulary."
-    name: str                        # Name of the column
-    vocabulary: Vocabulary|None=None # Of its values; None: to be fit
-    side: str|None=None              # 'user', 'item' or 'context'
-    dim: int|None=None               # Length of the vectors of factors
-    shared: str|None=None            # Name of a vocabulary that others share
-    min_count: int=1                 # Values rarer than this share row 0
-    max_size: int|None=None          # At most so many of the commonest
-
-    @property
-    def field(self):
-        rows = dict(vocabulary=self.shared, unknown=True)
-        return self.as_field(self.known.size, 'categorical', **rows)
-
-    def encode(self, column):
-        return lookup(self.known, column, self.name)[:, None], None
 
 # %% ../../nbs/data/25_columns.ipynb #7a60290e
 @dataclass(frozen=True)
@@ -308,6 +309,21 @@ def encode(self:Numeric, column):
     values = np.where(present, standard, 1.)
     return present.astype('int32')[:, None], values.astype('float32')[:, None]
 
+# %% ../../nbs/data/25_columns.ipynb #f7108e0c
+def check_edges(column):
+    "Edges as float64, or their number; a `ValueError` where they are neither."
+    edges = column.edges
+    if np.ndim(edges) == 0:
+        return check_count(f'Field {column.name!r}', 'buckets', edges)
+    try: found = np.asarray(edges, dtype='float64')
+    except (TypeError, ValueError): found = np.array([np.nan])
+    good = found.ndim == 1 and np.isfinite(found).all()
+    if good and (np.diff(found) > 0).all():
+        return object.__setattr__(column, 'edges', found)   # is frozen
+    expected = 'edges must be finite and increase'
+    received = f'Received: {shown(np.asarray(edges).tolist())}'
+    raise ValueError(f"Field {column.name!r}: {expected}. {received}")
+
 # %% ../../nbs/data/25_columns.ipynb #f2abd593
 @register_kind
 @dataclass(frozen=True, eq=False)
@@ -336,21 +352,7 @@ class Bucketized(Column):
 
     def merge(self, one, other): return np.concatenate([one, other])
 
-# %% ../../nbs/data/25_columns.ipynb #f7108e0c
-def check_edges(column):
-    "Edges as float64, or their number; a `ValueError` where they are neither."
-    edges = column.edges
-    if np.ndim(edges) == 0:
-        return check_count(f'Field {column.name!r}', 'buckets', edges)
-    try: found = np.asarray(edges, dtype='float64')
-    except (TypeError, ValueError): found = np.array([np.nan])
-    good = found.ndim == 1 and np.isfinite(found).all()
-    if good and (np.diff(found) > 0).all():
-        return object.__setattr__(column, 'edges', found)
-    expected = 'edges must be finite and increase'
-    received = f'Received: {shown(np.asarray(edges).tolist())}'
-    raise ValueError(f"Field {column.name!r}: {expected}. {received}")
-
+# %% ../../nbs/data/25_columns.ipynb #f86a595b
 @patch
 def finish(self:Bucketized, counted, vocabulary=None):
     "The column with the edges given, or at quantiles of what was counted."
@@ -443,27 +445,7 @@ def several_cure(name, cell) -> str:
     text = f"frame[{name!r}].map(lambda cell: [*map(str, cell)], "
     return f"make the values text, {text}na_action='ignore')"
 
-def distinct_cells(column, name) -> tuple:
-    "The number of each cell among the distinct ones, and those."
-    found = as_arrow(column, name, several_cells, cure=several_cure)
-    kind, types = found.type, pa.types
-    if types.is_list(kind) or types.is_large_list(kind):
-        return distinct_lists(column, found, name)
-    asked = types.is_integer, types.is_boolean, types.is_decimal
-    asked += types.is_string, types.is_large_string, types.is_null
-    if types.is_floating(kind): return distinct_floats(column, found, name)
-    if not any(ask(kind) for ask in asked):
-        refuse_type(column, found, name, several_cells, several_cure)
-    coded = found.dictionary_encode('encode')
-    return coded.indices.to_numpy(), coded.dictionary.to_pylist()
-
-def distinct_floats(column, found, name) -> tuple:
-    "The same for floats, each in the digits of its own width."
-    x = found.to_numpy(zero_copy_only=False)
-    refuse_inexact(column, x, name)
-    cells, codes = np.unique(x, return_inverse=True)
-    return codes, list(cells)
-
+# %% ../../nbs/data/25_columns.ipynb #05eb612b
 def distinct_lists(column, found, name) -> tuple:
     "The same for an array of lists, whose values must be keys."
     cells = [None if c is None else tuple(c) for c in found.to_pylist()]
@@ -480,6 +462,29 @@ def _are_keys(cell) -> bool:
     "Whether all values of a cell are keys."
     try: return keys(cell or []) is not None
     except ValueError: return False
+
+# %% ../../nbs/data/25_columns.ipynb #9bd50a77
+def distinct_floats(column, found, name) -> tuple:
+    "The same for floats, each in the digits of its own width."
+    x = found.to_numpy(zero_copy_only=False)
+    refuse_inexact(column, x, name)
+    cells, codes = np.unique(x, return_inverse=True)
+    return codes, list(cells)
+
+# %% ../../nbs/data/25_columns.ipynb #ff5544bc
+def distinct_cells(column, name) -> tuple:
+    "The number of each cell among the distinct ones, and those."
+    found = as_arrow(column, name, several_cells, cure=several_cure)
+    kind, types = found.type, pa.types
+    if types.is_list(kind) or types.is_large_list(kind):
+        return distinct_lists(column, found, name)
+    asked = types.is_integer, types.is_boolean, types.is_decimal
+    asked += types.is_string, types.is_large_string, types.is_null
+    if types.is_floating(kind): return distinct_floats(column, found, name)
+    if not any(ask(kind) for ask in asked):
+        refuse_type(column, found, name, several_cells, several_cure)
+    coded = found.dictionary_encode('encode')
+    return coded.indices.to_numpy(), coded.dictionary.to_pylist()
 
 # %% ../../nbs/data/25_columns.ipynb #1cb7a953
 other_separators = ';,/|'
@@ -539,6 +544,17 @@ def check_scored(name, separator, vocabulary, cells):
         if 2 * len(texts) > len(cells): raise ValueError(said)
         warnings.warn(said)
 
+# %% ../../nbs/data/25_columns.ipynb #bf7fb71d
+def check_several(column):
+    "A `ValueError` where an option has a value that it cannot have."
+    check_limits(column)
+    if column.max_values is not None:
+        owner = f'Column {column.name!r}'
+        check_count(owner, 'max_values', column.max_values)
+    if column.combiner in list(combiners): return
+    expected = f'combiner= to be one of {list(combiners)}'
+    raise column_error(column, expected, repr(column.combiner))
+
 # %% ../../nbs/data/25_columns.ipynb #83074982
 @dataclass(frozen=True)
 class Several(Keyed):
@@ -569,76 +585,11 @@ class Several(Keyed):
 
     def check_scored(self, cells): pass      # What is asked in scoring
 
-# %% ../../nbs/data/25_columns.ipynb #bf7fb71d
-def check_several(column):
-    "A `ValueError` where an option has a value that it cannot have."
-    check_limits(column)
-    if column.max_values is not None:
-        owner = f'Column {column.name!r}'
-        check_count(owner, 'max_values', column.max_values)
-    if column.combiner in list(combiners): return
-    expected = f'combiner= to be one of {list(combiners)}'
-    raise column_error(column, expected, repr(column.combiner))
-
-@patch
-def count(self:Several, column):
-    "The counts of the values, and how many the fullest cell holds."
-    codes, found = distinct_cells(column, self.name)
-    cells = [self.values(c) for c in found]
-    times = np.repeat(np.bincount(codes, minlength=len(cells)),
-                      [len(c) for c in cells])
-    flat = keys(list(chain.from_iterable(cells)), self.name)
-    fullest = max([1, *(len(set(c)) for c in cells)])
-    return counted_times(flat, times), fullest, self.look_at(found)
-
-# %% ../../nbs/data/25_columns.ipynb #34161702
-def counted_times(
-    flat: pa.Array,   # Values
-    times: np.ndarray # How often each of them counts
-) -> Counts:
-    "The counts of values of which each stands for several."
-    coded = flat.dictionary_encode()
-    there = flat.is_valid().to_numpy(zero_copy_only=False)
-    codes = coded.indices.fill_null(0).to_numpy()[there]
-    counts = np.bincount(codes, times[there], len(coded.dictionary))
-    missing = int(times[~there].sum())
-    return Counts(coded.dictionary, pa.array(counts.astype('int64')), missing)
-
-@patch
-def merge(self:Several, one, other):
-    "What two parts tell together."
-    counts = merge_counts(one[0], other[0], self.name)
-    return counts, max(one[1], other[1]), self.merge_looks(one[2], other[2])
-
-@patch
-def finish(self:Several, counted, vocabulary=None):
-    "The column with its vocabulary and its slots."
-    slots = counted[1] if self.max_values is None else self.max_values
-    return replace(Keyed.finish(self, counted, vocabulary), slots=slots)
-
-# %% ../../nbs/data/25_columns.ipynb #fc2c6ccf
-@patch
-def encode(self:Several, column):
-    "ids and values of the cells, (rows, slots) each. Warns where it cuts."
-    codes, found = distinct_cells(column, self.name)
-    self.check_scored(found)
-    cells = [self.values(c) for c in found]
-    how = self.known, self.slots, self.combiner, self.name
-    ids, values, cut = fill(cells, *how)
-    if n := int(cut[codes].sum()): warnings.warn(cut_warning(self, n))
-    return ids[codes], values[codes]
-
-def cut_warning(column, rows: int) -> str:
-    "What is said where rows hold more values than a column has slots."
-    more = f'{rows} rows hold more than {column.slots} values'
-    return f'Field {column.name!r}: {more}, the first {column.slots} are kept'
-
-@patch
-def from_text(self:Several, text: str):
-    "The cell that was meant: a list, where the values are whole numbers."
-    if not self.known.whole: return text
-    values = self.split(text)
-    return [typed_key(self.vocabulary, v, self.name) for v in values]
+# %% ../../nbs/data/25_columns.ipynb #c0c2e090
+def several_field(column, kind) -> Field:
+    "The field of a column whose cells hold several values."
+    rows = dict(vocabulary=column.shared, unknown=True, slots=column.slots)
+    return column.as_field(column.known.size, kind, **rows)
 
 # %% ../../nbs/data/25_columns.ipynb #43656e9e
 @register_kind
@@ -663,28 +614,13 @@ class MultiValued(Several):
     def check_scored(self, cells):
         check_scored(self.name, self.separator, self.known, cells)
 
+# %% ../../nbs/data/25_columns.ipynb #03d408ef
 def check_multi(column):
     "A `ValueError` where the separator is no string, or an empty one."
     check_several(column)
     if isinstance(column.separator, str) and column.separator: return
     expected = 'separator= to be a string that is not empty'
     raise column_error(column, expected, repr(column.separator))
-
-@patch
-def merge_looks(self:Several, one, other):
-    "What two parts hold beside their values."
-    return None if one is None else merge_separators(one, other)
-
-@patch
-def finish(self:MultiValued, counted, vocabulary=None):
-    "The column, where its cells hold its separator and no other."
-    check_separator(self.name, self.separator, counted[2])
-    return Several.finish(self, counted, vocabulary)
-
-def several_field(column, kind) -> Field:
-    "The field of a column whose cells hold several values."
-    rows = dict(vocabulary=column.shared, unknown=True, slots=column.slots)
-    return column.as_field(column.known.size, kind, **rows)
 
 # %% ../../nbs/data/25_columns.ipynb #535b25b9
 @register_kind
@@ -705,3 +641,78 @@ def restore(cls:MultiValued, arguments, arrays):
         words = {n: a for n, a in arguments.items() if n != 'separator'}
         return Text.restore(words, arrays)
     return super(MultiValued, cls).restore(arguments, arrays)
+
+# %% ../../nbs/data/25_columns.ipynb #34161702
+def counted_times(
+    flat: pa.Array,   # Values
+    times: np.ndarray # How often each of them counts
+) -> Counts:
+    "The counts of values of which each stands for several."
+    coded = flat.dictionary_encode()
+    there = flat.is_valid().to_numpy(zero_copy_only=False)
+    codes = coded.indices.fill_null(0).to_numpy()[there]
+    counts = np.bincount(codes, times[there], len(coded.dictionary))
+    missing = int(times[~there].sum())
+    return Counts(coded.dictionary, pa.array(counts.astype('int64')), missing)
+
+# %% ../../nbs/data/25_columns.ipynb #94ee19b1
+@patch
+def count(self:Several, column):
+    "The counts of the values, and how many the fullest cell holds."
+    codes, found = distinct_cells(column, self.name)
+    cells = [self.values(c) for c in found]
+    times = np.repeat(np.bincount(codes, minlength=len(cells)),
+                      [len(c) for c in cells])
+    flat = keys(list(chain.from_iterable(cells)), self.name)
+    fullest = max([1, *(len(set(c)) for c in cells)])
+    return counted_times(flat, times), fullest, self.look_at(found)
+
+# %% ../../nbs/data/25_columns.ipynb #db1b0b9e
+@patch
+def merge(self:Several, one, other):
+    "What two parts tell together."
+    counts = merge_counts(one[0], other[0], self.name)
+    return counts, max(one[1], other[1]), self.merge_looks(one[2], other[2])
+
+@patch
+def finish(self:Several, counted, vocabulary=None):
+    "The column with its vocabulary and its slots."
+    slots = counted[1] if self.max_values is None else self.max_values
+    return replace(Keyed.finish(self, counted, vocabulary), slots=slots)
+
+# %% ../../nbs/data/25_columns.ipynb #3bd083ae
+@patch
+def merge_looks(self:Several, one, other):
+    "What two parts hold beside their values."
+    return None if one is None else merge_separators(one, other)
+
+@patch
+def finish(self:MultiValued, counted, vocabulary=None):
+    "The column, where its cells hold its separator and no other."
+    check_separator(self.name, self.separator, counted[2])
+    return Several.finish(self, counted, vocabulary)
+
+# %% ../../nbs/data/25_columns.ipynb #fc2c6ccf
+@patch
+def encode(self:Several, column):
+    "ids and values of the cells, (rows, slots) each. Warns where it cuts."
+    codes, found = distinct_cells(column, self.name)
+    self.check_scored(found)
+    cells = [self.values(c) for c in found]
+    how = self.known, self.slots, self.combiner, self.name
+    ids, values, cut = fill(cells, *how)
+    if n := int(cut[codes].sum()): warnings.warn(cut_warning(self, n))
+    return ids[codes], values[codes]
+
+def cut_warning(column, rows: int) -> str:
+    "What is said where rows hold more values than a column has slots."
+    more = f'{rows} rows hold more than {column.slots} values'
+    return f'Field {column.name!r}: {more}, the first {column.slots} are kept'
+
+# %% ../../nbs/data/25_columns.ipynb #19b1838b
+@patch
+def from_text(self:Several, text: str):
+    "The cell that was meant: a list, where the values are whole numbers."
+    if not self.known.whole: return text
+    values = self.split(text)
+    return [typed_key(self.vocabulary, v, self.name) for v in values]
