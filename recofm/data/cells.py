@@ -82,12 +82,11 @@ def is_missing(cell) -> bool:
     return bool(isna(cell))
 
 # %% ../../nbs/data/15_cells.ipynb #97114f25
-def _fit(cells) -> bool:
-    "Whether Arrow has a type for the cells together."
-    try: pa.array(cells, from_pandas=True)
+def _array(cells) -> pa.Array|None:
+    "The cells as an Arrow array; None where they have no type in common."
+    try: return pa.array(cells, from_pandas=True)
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
-        return False
-    return True
+        return None
 
 def odd_cell(
     cells,      # List of cells that have no type in common
@@ -100,7 +99,8 @@ def odd_cell(
     low, high = 0, len(cells)         # cells[:low] fit, cells[:high] do not
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if _fit(cells[:middle]) else (low, middle)
+        fits = _array(cells[:middle]) is not None
+        low, high = (middle, high) if fits else (low, middle)
     return high - 1
 
 # %% ../../nbs/data/15_cells.ipynb #150b97a1
@@ -117,9 +117,9 @@ def _one_type(
     column, name, expected, wanted=None, cure=cure_for
 ) -> pa.Array:
     "The cells as one Arrow array, or the `ValueError` that names one."
+    if (found := _array(column)) is not None: return found
     cells = list(column)
-    for form in (column, cells):             # sparse ones need the list
-        if _fit(form): return pa.array(form, from_pandas=True)
+    if (found := _array(cells)) is not None: return found   # it was sparse
     if all(map(is_missing, cells)): return pa.nulls(len(cells))
     families = {_family(c) for c in cells if not is_missing(c)}
     if wanted == 'number' and families == {'number'}:

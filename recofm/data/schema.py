@@ -288,12 +288,13 @@ def __str__(self:Schema) -> str:
 # %% ../../nbs/data/30_schema.ipynb #f642e7af
 def side_by_side(encoded, rows: int) -> dict:
     "What columns encoded to: ids and values (rows, slots) of all of them."
-    ids, values = [np.zeros((rows, 0), 'int32')], [np.zeros((rows, 0))]
+    none = np.zeros((rows, 0), 'int32'), np.zeros((rows, 0), 'float32')
+    ids, values = ([empty] for empty in none)
     for i, v in encoded:
         ids.append(i)
-        values.append(np.ones(i.shape) if v is None else v)
-    values = np.concatenate(values, axis=1).astype('float32')
-    return dict(ids=np.concatenate(ids, axis=1), values=values)
+        values.append(np.ones(i.shape, 'float32') if v is None else v)
+    both = dict(ids=ids, values=values)
+    return {name: np.concatenate(a, axis=1) for name, a in both.items()}
 
 @patch
 def inputs(self:Schema,
@@ -303,9 +304,9 @@ def inputs(self:Schema,
     frame = as_frame(frame)
     check_columns(frame, [c.name for c in self.columns])
     encoded = [c.encode(frame[c.name]) for c in self.columns]
-    found = side_by_side(encoded, len(frame))
-    ids_are_enough = all(v is None for _, v in encoded)
-    return found['ids'] if ids_are_enough else found
+    if all(v is None for _, v in encoded):
+        return np.concatenate([ids for ids, _ in encoded], axis=1)
+    return side_by_side(encoded, len(frame))
 
 # %% ../../nbs/data/30_schema.ipynb #6cfac7e4
 @patch
