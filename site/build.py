@@ -106,7 +106,8 @@ def signature(thing):
     found = inspect.signature(thing)
     plain = [p.replace(annotation=p.empty) for p in found.parameters.values()
              if p.name != 'self']
-    return str(found.replace(parameters=plain, return_annotation=found.empty))
+    text = str(found.replace(parameters=plain, return_annotation=found.empty))
+    return re.sub(r'<function (\S+) at 0x\w+>', r'\1', text)
 
 
 def escaped(row, columns):

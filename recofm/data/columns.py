@@ -23,7 +23,7 @@ import pyarrow as pa
 from .cells import (
     as_arrow, cure_for, is_missing, keys, numbers, plain_text, refuse,
     refuse_inexact, refuse_type, shown, typed_number)
-from .fields import Field, check_count
+from .fields import Field, check_count, in_short
 from .vocabulary import (
     Counts, Vocabulary, count_values, fit_vocabulary, from_arrays, lookup,
     merge_counts, to_arrays, typed_key, vocabulary_of)
@@ -57,6 +57,8 @@ class Column:
         return self.form == 'value' and not self.takes_numbers
 
     def arrays(self) -> dict: return {n: getattr(self, n) for n in self.learned}
+
+    def __repr__(self): return in_short(self, self.learned)
 
 # %% ../../nbs/data/25_columns.ipynb #0944a596
 def column_error(column, expected, received) -> ValueError:
@@ -181,7 +183,7 @@ class Keyed(Column):
 
 # %% ../../nbs/data/25_columns.ipynb #6082279a
 @register_kind
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Categorical(Keyed):
     "A column of which each cell holds one value of a vocabulary."
     name: str                        # Name of the column
@@ -259,7 +261,7 @@ def merge_moments(one: Moments, other: Moments) -> Moments:
 
 # %% ../../nbs/data/25_columns.ipynb #2c49491d
 @register_kind
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Numeric(Column):
     "A column of numbers, each the value of one row of weights."
     name: str           # Name of the column
@@ -326,7 +328,7 @@ def check_edges(column):
 
 # %% ../../nbs/data/25_columns.ipynb #f2abd593
 @register_kind
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Bucketized(Column):
     "A column of numbers, each replaced by the interval that it falls into."
     name: str               # Name of the column
@@ -556,7 +558,7 @@ def check_several(column):
     raise column_error(column, expected, repr(column.combiner))
 
 # %% ../../nbs/data/25_columns.ipynb #83074982
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Several(Keyed):
     "What kinds answer alike whose cells hold any number of values."
     name: str                        # Name of the column
@@ -593,7 +595,7 @@ def several_field(column, kind) -> Field:
 
 # %% ../../nbs/data/25_columns.ipynb #43656e9e
 @register_kind
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MultiValued(Several):
     "A column of which each cell holds any number of values."
     separator: str='|' # Between the values of a string
@@ -624,7 +626,7 @@ def check_multi(column):
 
 # %% ../../nbs/data/25_columns.ipynb #535b25b9
 @register_kind
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Text(Several):
     "A column of text, taken as its words in lower case."
     word, about = 'text', 'text, taken as its words'
