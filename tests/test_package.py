@@ -105,6 +105,19 @@ def test_modules_are_what_the_notebooks_export(project, rebuilt):
     assert differing(package, exported, names) == []
 
 
+def warned(page):
+    "What a page's stored outputs hold of warnings and traces."
+    for cell in json.loads(page.read_text('utf-8'))['cells']:
+        for output in cell.get('outputs', []):
+            if output.get('name') == 'stderr': yield ''.join(output['text'])
+
+
+def test_no_page_shows_a_warning(project):
+    pages = files(project/'nbs', '*.ipynb')
+    expect_none([f'nbs/{page}: {text}' for page in pages
+                 for text in warned(project/'nbs'/page)])
+
+
 @pytest.fixture(scope='module')
 def rooms(project):
     "The rooms in the order of the front page's table, 'room by room'."

@@ -245,8 +245,9 @@ def moments_of(
     "The moments of one part."
     x = x[~np.isnan(x)]
     if not len(x): return Moments(0)
-    mean = x.mean()
-    squares = ((x - mean) ** 2).sum()
+    with np.errstate(over='ignore', invalid='ignore'):
+        mean = x.mean()
+        squares = ((x - mean) ** 2).sum()
     extremes = map(float, (mean, squares, x.min(), x.max()))
     return Moments(len(x), *extremes)
 
