@@ -72,4 +72,11 @@ def main(
     "Run a command; a caller's mistake is one line and an exit status of 1."
     args = parser().parse_args(argv)
     try: args.command(args)
-    except (ValueError, OSError) as e: sys.exit(f'recofm: {in_flags(str(e))}')
+    except (ValueError, OSError) as e:
+        sys.exit(f'recofm: {in_flags(_in_words(e))}')
+
+def _in_words(error) -> str:
+    "The message; a system's says what and which file, without a number."
+    if isinstance(error, OSError) and error.filename:
+        return f'{error.strerror}: {str(error.filename)!r}'
+    return str(error)
