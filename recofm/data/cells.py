@@ -21,11 +21,11 @@ def shown(cell) -> str:
     return text if len(text) <= 60 else text[:57] + '...'
 
 def refuse(
-    column,   # Sequence of cells
-    row: int, # Position of the cell that is wrong
-    name: str,# Of the column
-    expected, # What should have stood there
-    cure      # What can be done
+    column,    # Sequence of cells
+    row: int,  # Position of the cell that is wrong
+    name: str, # Of the column
+    expected,  # What should have stood there
+    cure       # What can be done
 ):
     "Raise the `ValueError` that names the cell, its row and a cure."
     cell = column.iloc[row] if hasattr(column, 'iloc') else column[row]
