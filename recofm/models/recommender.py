@@ -27,7 +27,8 @@ from ..data.inputs import mean_and_scale, needs_values, slot_fields
 from ..layers.internals import named_errors
 from ..layers.table import Table, ids_known
 from ..training.epochs import batches_in_order, can_group
-from ..training.epochs import checked_weights, fit_in_groups, forget_groups
+from ..training.epochs import TrainsInGroups, checked_weights
+from ..training.epochs import fit_in_groups
 from ..training.optimizers import SparseAdam
 
 # %% ../../nbs/models/10_recommender.ipynb #8460784c
@@ -106,7 +107,7 @@ def checked_data(
     return x, _asked_target(y, examples_of(x), unit, asked), batch_size
 
 # %% ../../nbs/models/10_recommender.ipynb #668e4d2d
-class Recommender(keras.Model):
+class Recommender(TrainsInGroups, keras.Model):
     "A Keras model over fields: parts in `__init__`, the formula in `logit`."
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -270,7 +271,6 @@ def compile(self:Recommender,
     loss = loss or ('binary_crossentropy' if clicks else 'mean_squared_error')
     optimizer = SparseAdam() if optimizer is None else optimizer
     self.asks_auc = any(map(_is_auc, keras.tree.flatten(metrics)))
-    forget_groups(self)
     kwargs = dict(jit_compile=False) | kwargs
     keras.Model.compile(self, optimizer, loss, metrics=metrics, **kwargs)
 

@@ -4,18 +4,20 @@
 
 # %% auto #0
 __all__ = ['epoch_order', 'groups_of', 'prefetched', 'rows_of', 'steps_in_a_loop', 'group_function', 'sees_batches',
-           'steps_together', 'forget_groups', 'training_on_groups', 'split_off', 'batches_in_order', 'checked_weights',
+           'steps_together', 'Groups', 'TrainsInGroups', 'split_off', 'batches_in_order', 'checked_weights',
            'fit_in_groups', 'can_group']
 
 # %% ../../nbs/training/20_epochs.ipynb #b15df12c
 import math
 import random
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
+from functools import partial
 import keras
 import numpy as np
 import tensorflow as tf
 from ..data.batches import slice_inputs
+from ..layers.internals import DataAdapter, first_epoch
 from ..layers.table import ids_known
 
 # %% ../../nbs/training/20_epochs.ipynb #c8e43f61
@@ -33,14 +35,14 @@ def groups_of(
     arrays,          # (inputs, target) or (inputs, target, weights) of examples
     batch_size: int, # Examples in a batch
     steps: int,      # Batches in a group
-    epochs: int=1,   # How often to go through the examples
+    epochs=range(1), # Their numbers
     shuffle=True,    # Whether each epoch has an order of its own
     seed: int=0      # Of the orders, at least 0
 ):
     "Pairs `(batch_size, group)`; what is left of an epoch is its last group."
     arrays = tf.nest.map_structure(np.asarray, arrays)
     examples, most = len(arrays[1]), batch_size * steps
-    for epoch in range(epochs):
+    for epoch in epochs:
         order = np.arange(examples, dtype='int32')
         if shuffle: order = epoch_order(examples, epoch, seed)
         for start in range(0, examples, most):
@@ -102,23 +104,24 @@ def steps_in_a_loop(
 def group_function(
     model # A compiled Keras model
 ):
-    "What Keras calls to train: it takes a group of an iterator, and its steps."
-    optimizer, weights = model.optimizer, model.trainable_variables
-    if not optimizer.built: optimizer.build(weights)
-    step = tf.function(model.train_step, autograph=False,
-                       jit_compile=model.jit_compile)
-    loop = steps_in_a_loop(step)
-    def train(groups):
-        size, group = next(groups)
+    "A function of a batch's size and a group that trains the model on it."
+    traced = partial(tf.function, model.train_step, autograph=False,
+                     jit_compile=model.jit_compile)
+    loop, last = steps_in_a_loop(traced()), traced()
+    def train(size, group):
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
         examples = len(group[1])
         whole = examples // size * size
         if whole:
             first = rows_of(group, slice(whole))
-            traced = loop.get_concrete_function(size, _of_any_length(first))
-            logs = traced(*tf.nest.flatten(first))
+            step = loop.get_concrete_function(size, _of_any_length(first))
+            logs = step(*tf.nest.flatten(first))
         if whole < examples:
             rest = rows_of(group, slice(whole, None))
-            with ids_known(): logs = step(rest)
+            with ids_known():
+                step = last.get_concrete_function(_of_any_length(rest))
+            logs = step(*tf.nest.flatten(rest))
         return logs
     return train
 
@@ -152,33 +155,48 @@ def steps_together(
     return 1 if one_by_one else min(batches, most)
 
 # %% ../../nbs/training/20_epochs.ipynb #4c467bcb
-def forget_groups(
-    model # A Keras model
-):
-    "Forget the traced functions of an earlier `fit`, when a model is compiled."
-    vars(model).pop('traced_groups', None)
+class Groups(DataAdapter):
+    "What Keras' `fit` goes through in place of batches."
+    num_batches = None
+    def __init__(self,
+        groups,       # A function that starts a generator as `groups_of`
+        batches: int, # In an epoch
+        steps: int    # Batches in a group
+    ):
+        self.groups, self.num_batches, self.steps = groups, batches, steps
+        self.coming = None
 
-@contextmanager
-def training_on_groups(
-    model,     # A compiled Keras model
-    groups,    # A generator, as `groups_of` gives it
-    steps: int # Batches in a group
-):
-    "Within it, Keras' `fit` trains on the groups, whatever it is given."
-    names = 'steps_per_execution', 'train_function', 'test_function'
-    before = {name: getattr(model, name) for name in names}
-    traced = vars(model).setdefault('traced_groups', {})
-    if 'train' not in traced:
-        traced['train'] = group_function(model)
-    with closing(prefetched(groups)) as early:
-        model.steps_per_execution = steps
-        model.train_function = lambda _: traced['train'](early)
-        model.test_function = traced.get(steps)
-        try: yield tf.data.Dataset.from_tensors(0).repeat()
-        finally:
-            traced[steps] = model.test_function
-            for name in names:
-                setattr(model, name, before[name])
+    def get_tf_dataset(self): return self
+
+    def __iter__(self): return self
+
+    def __next__(self):
+        if self.coming is None: self.coming = prefetched(self.groups())
+        return next(self.coming)
+
+    def close(self):
+        "End the thread that gathers the next group."
+        if self.coming is not None: self.coming.close()
+
+# %% ../../nbs/training/20_epochs.ipynb #d4f7122f
+class TrainsInGroups:
+    "Mixed in before `keras.Model`: it can be trained on `Groups`, too."
+    def make_train_function(self, force=False):
+        "Keras' function, which does groups as groups."
+        if self.train_function is not None and not force: return
+        super().make_train_function(force)
+        of_batches, of_groups = self.train_function, group_function(self)
+        def train(data):
+            if isinstance(data, Groups): return of_groups(*next(data))
+            return of_batches(data)
+        self.train_function = train
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        "Said by `fit` before it begins: here is what I shall go through."
+        groups = getattr(iterator, 'data_adapter', None)
+        if isinstance(groups, Groups):
+            iterator.steps_per_execution = groups.steps
+        super()._maybe_symbolic_build(iterator, data_batch)
 
 # %% ../../nbs/training/20_epochs.ipynb #9fb5353c
 def split_off(
@@ -225,16 +243,29 @@ def checked_weights(
     if odd:
         expected = "Expected finite sample_weight"
         raise ValueError(f"{expected}. Received {odd} that are not")
+    if weights.min() < 0 or not weights.any():
+        expected = "Expected sample_weight of at least 0, and one above"
+        span = f"{weights.min():g} to {weights.max():g}"
+        raise ValueError(f"{expected}. Received {span}")
     return weights.reshape(-1)
 
 # %% ../../nbs/training/20_epochs.ipynb #49740b35
+def _held_out(validation_data, batch_size, size=None, steps=None):
+    "Arrays to validate on as batches, a data set as it came."
+    if not isinstance(validation_data, (tuple, list)): return validation_data
+    usual = batch_size if steps else max(batch_size, 4096)
+    return batches_in_order(tuple(validation_data), size or usual)
+
 def fit_in_groups(
-    model, x, y,           # A compiled Keras model, inputs and target, checked
+    model, x, y,           # A compiled `TrainsInGroups`; checked data
     batch_size=None,       # Examples a batch; None: 32, as in Keras
     epochs=1,              # Number of the last
+    initial_epoch=0,       # Number of the first
     sample_weight=None,    # (examples,)
     validation_split=0.,   # Share of the examples, the last, to validate on
     validation_data=None,  # As in Keras
+    validation_steps=None, # How many batches of it; None: all
+    validation_batch_size=None, # As in Keras; None: a size that is quick
     shuffle=True,          # Whether each epoch has an order of its own
     callbacks=None,        # As in Keras
     **kwargs               # Of Keras' `fit`
@@ -245,17 +276,18 @@ def fit_in_groups(
         arrays = x, y, checked_weights(sample_weight, len(y))
     if validation_split and validation_data is None:
         arrays, validation_data = split_off(arrays, validation_split)
-    held_size = kwargs.pop('validation_batch_size', None)
-    if isinstance(validation_data, (tuple, list)):
-        held_size = held_size or max(batch_size, 4096)
-        validation_data = batches_in_order(tuple(validation_data), held_size)
+    held = _held_out(validation_data, batch_size, validation_batch_size,
+                     validation_steps)
     batches = math.ceil(len(arrays[1]) / batch_size)
     steps, seed = steps_together(batches, callbacks), random.getrandbits(31)
-    groups = groups_of(arrays, batch_size, steps, epochs, shuffle, seed)
-    own = dict(epochs=epochs, steps_per_epoch=batches, shuffle=False,
-               validation_data=validation_data, callbacks=callbacks)
-    with training_on_groups(model, groups, steps) as zeros:
-        return keras.Model.fit(model, zeros, **own, **kwargs)
+    def groups():
+        left = range(first_epoch(model, initial_epoch), epochs)
+        return groups_of(arrays, batch_size, steps, left, shuffle, seed)
+    own = dict(epochs=epochs, initial_epoch=initial_epoch, shuffle=False,
+               callbacks=callbacks, validation_data=held,
+               validation_steps=validation_steps)
+    with closing(Groups(groups, batches, steps)) as data:
+        return keras.Model.fit(model, data, **own, **kwargs)
 
 # %% ../../nbs/training/20_epochs.ipynb #c106a7b7
 def can_group(
@@ -263,10 +295,12 @@ def can_group(
     **kwargs # The arguments of `fit`
 ) -> bool:
     "Whether `fit_in_groups` does what Keras' `fit` would do."
-    several = model.distribute_strategy.num_replicas_in_sync != 1
+    own = getattr(type(model), 'make_train_function', None)
+    if own is not TrainsInGroups.make_train_function: return False
+    alone = model.distribute_strategy is tf.distribute.get_strategy()
+    if tf.distribute.has_strategy() or not alone: return False
     decided = model.run_eagerly or model.steps_per_execution != 1
-    limited = keras.config.max_steps_per_epoch()
-    if several or decided or limited: return False
+    if decided or keras.config.max_steps_per_epoch(): return False
     names = 'class_weight', 'steps_per_epoch'
     usual = all(kwargs.get(name) is None for name in names)
     return usual and kwargs.get('shuffle', True) in (True, False)
