@@ -31,6 +31,7 @@ def whole_groups(
 @register_keras_serializable('recofm')
 class InGroups(keras.losses.Loss):
     "A loss over lists, applied to groups of one positive, then its negatives."
+    from_logits = True    # it compares scores
     def __init__(self,
         loss,             # A Keras loss that takes (lists, items)
         negatives=4,      # In a group, at least 1
