@@ -43,6 +43,18 @@ class Dropout(keras.layers.Dropout):
         bits = tf.random.stateless_uniform([half], seed, None, None, tf.int32)
         return tf.reshape(tf.bitcast(bits, tf.uint16), [-1])[:n]
 
+# %% ../../nbs/layers/30_tower.ipynb #b0d0d696
+@patch
+def save_own_variables(self:Dropout, store):
+    "The state of the random numbers."
+    if self.rate > 0: store['0'] = self.seed_generator.state
+
+@patch
+def load_own_variables(self:Dropout, store):
+    "The state of the random numbers, where the file has it."
+    saved = self.rate > 0 and list(store.keys())
+    if saved: self.seed_generator.state.assign(store['0'])
+
 # %% ../../nbs/layers/30_tower.ipynb #b4c1d8e2
 def normalised(
     x,           # (rows, units)

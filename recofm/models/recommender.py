@@ -4,19 +4,24 @@
 
 # %% auto #0
 __all__ = ['clauses', 'bound_arguments', 'is_stream', 'check_keys', 'check_stream', 'checked_data', 'Recommender', 'RunningAUC',
-           'gives_probabilities', 'named_loss', 'takes_logits', 'is_of_probabilities', 'expected_of', 'contract_fields',
-           'contract_data', 'other_padding', 'Case', 'gives_one_number_per_row', 'row_does_not_see_its_neighbours',
-           'padding_changes_no_score', 'saves_and_loads_as_the_same_function', 'table_layers', 'loss_falls',
-           'two_runs_agree_and_padding_moves_nothing', 'rows_not_named_stay', 'check_model']
+           'gives_probabilities', 'named_loss', 'takes_logits', 'is_of_probabilities', 'arrays_in', 'expected_of',
+           'contract_fields', 'contract_data', 'other_padding', 'Case', 'gives_one_number_per_row',
+           'row_does_not_see_its_neighbours', 'padding_changes_no_score', 'saves_and_loads_as_the_same_function',
+           'table_layers', 'loss_falls', 'two_runs_agree_and_padding_moves_nothing', 'rows_not_named_stay',
+           'check_model']
 
 # %% ../../nbs/models/10_recommender.ipynb #c55c8c0a
+from contextlib import nullcontext
 import inspect
 import random
+import re
 import warnings
 from dataclasses import asdict
 from functools import cached_property, partial
+from importlib.util import find_spec
 from tempfile import TemporaryDirectory
 from fastcore.basics import patch
+import h5py
 import keras
 from keras.saving import register_keras_serializable
 import numpy as np
@@ -129,6 +134,7 @@ class Recommender(TrainsInGroups, keras.Model):
         self = super().__new__(cls, *args, **kwargs)
         arguments = bound_arguments(cls, *args, **kwargs)
         object.__setattr__(self, 'arguments', arguments)
+        object.__setattr__(self, 'made', ())    # what is trained, when made
         return self
 
     def __init__(self,
@@ -151,15 +157,16 @@ class Recommender(TrainsInGroups, keras.Model):
     def ready(self):
         "Make all weights; the last line of a subclass's `__init__`."
         with ids_known(): self(self.symbolic_inputs())
+        object.__setattr__(self, 'made', self.trained_parts())
 
     def call(self, inputs, training=False):
         logit = self.logit(check_keys(inputs), training=training)
         return self.output_of(logit)
 
-    def get_config(self): return dict(self.arguments, name=self.name)
-
-    @classmethod
-    def from_config(cls, config): return cls(**config)
+    def trained_parts(self) -> list[bool]:
+        "Whether each layer, and each weight, is trained."
+        parts = [*self._flatten_layers(), *self.weights]
+        return [part.trainable for part in parts]
 
 # %% ../../nbs/models/10_recommender.ipynb #a38fc0b0
 @patch
@@ -204,31 +211,6 @@ def set_target(self:Recommender,
     self.target_mean.assign(mean)
     self.target_scale.assign(scale)
     self._by_hand = True
-
-# %% ../../nbs/models/10_recommender.ipynb #10d1fb8f
-@patch
-def _with_target(self:Recommender, values, expected):
-    "The values of weights, with 0 and 1 where the target's are lacking."
-    if self.target_mean is None or len(values) != expected - 2: return values
-    place = len(self._trainable_variables)
-    start = np.float32(0), np.float32(1)
-    return [*values[:place], *start, *values[place:]]
-
-@patch
-def load_own_variables(self:Recommender, store):
-    "Keras' loading; a file may lack the target's mean and scale."
-    values = [store[str(i)] for i in range(len(store.keys()))]
-    own = len(self._trainable_variables + self._non_trainable_variables)
-    named = enumerate(self._with_target(values, own))
-    keras.Model.load_own_variables(self, {str(i): v for i, v in named})
-
-@patch
-def set_weights(self:Recommender,
-    weights # Arrays in the order of `weights`
-):
-    "Keras' `set_weights`; the list may lack the target's mean and scale."
-    weights = self._with_target(weights, len(self.weights))
-    keras.Model.set_weights(self, weights)
 
 # %% ../../nbs/models/10_recommender.ipynb #f8a5b2c6
 @register_keras_serializable('recofm')
@@ -372,6 +354,121 @@ def compute_loss(self:Recommender,
         y_pred = standard(y_pred) if logit is None else logit
         y = standard(y)
     return keras.Model.compute_loss(self, x, y, y_pred, sample_weight, training)
+
+# %% ../../nbs/models/10_recommender.ipynb #04a91363
+@patch
+def get_config(self:Recommender) -> dict:
+    "The arguments, the policy, and what is frozen or trained by hand."
+    config, policy = dict(self.arguments, name=self.name), self.dtype_policy.name
+    if policy != 'float32': config = dict(dtype=policy) | config
+    trained = self.trained_parts()
+    return config if trained == self.made else config | dict(trained=trained)
+
+@patch(cls_method=True)
+def from_config(cls:Recommender, config):
+    "A model of these arguments, with the same parts frozen."
+    arguments = {k: v for k, v in config.items() if k != 'trained'}
+    model = cls(**arguments)
+    parts = [*model._flatten_layers(), *model.weights]
+    for part, trained in zip(parts, config.get('trained', [])):
+        if part.trainable != trained: part.trainable = trained
+    return model
+
+# %% ../../nbs/models/10_recommender.ipynb #ba4dbc33
+def arrays_in(
+    path # Of a file .weights.h5
+) -> list[str]:
+    "The names of its arrays of weights, without random states."
+    names = []
+    def note(name, item):
+        state = re.search(r'dropout(_\d+)?/vars/\d+$', name)
+        if isinstance(item, h5py.Dataset) and not state: names.append(name)
+    with h5py.File(path) as file: file.visititems(note)
+    return names
+
+@patch
+def load_weights(self:Recommender,
+    filepath,            # As Keras saves weights
+    skip_mismatch=False, # Whether what differs is left out
+    **kwargs             # Of Keras' `load_weights`
+):
+    "Keras' loading, of the weights of such a model."
+    if str(filepath).endswith('.weights.h5') and not skip_mismatch:
+        found, own = arrays_in(filepath), len(self.weights)
+        older = own - 2 * (self.target_mean is not None)
+        if len(found) not in (own, older):
+            expected = f"Expected the {own} arrays of {type(self).__name__}"
+            parts = sorted({name.split('/vars')[0] for name in found})
+            received = f"{len(found)} in {str(filepath)!r}, of {parts}"
+            raise ValueError(f"{expected}. Received {received}")
+    options = dict(skip_mismatch=skip_mismatch) | kwargs
+    return keras.Model.load_weights(self, filepath, **options)
+
+# %% ../../nbs/models/10_recommender.ipynb #10d1fb8f
+@patch
+def _with_target(self:Recommender, values, expected):
+    "The values of weights, with 0 and 1 where the target's are lacking."
+    if self.target_mean is None or len(values) != expected - 2: return values
+    place = len(self._trainable_variables)
+    start = np.float32(0), np.float32(1)
+    return [*values[:place], *start, *values[place:]]
+
+@patch
+def load_own_variables(self:Recommender, store):
+    "Keras' loading; a file may lack the target's mean and scale."
+    values = [store[str(i)] for i in range(len(store.keys()))]
+    own = len(self._trainable_variables + self._non_trainable_variables)
+    named = enumerate(self._with_target(values, own))
+    keras.Model.load_own_variables(self, {str(i): v for i, v in named})
+
+@patch
+def set_weights(self:Recommender,
+    weights # Arrays in the order of `weights`
+):
+    "Keras' `set_weights`; the list may lack the target's mean and scale."
+    weights = self._with_target(weights, len(self.weights))
+    keras.Model.set_weights(self, weights)
+
+# %% ../../nbs/models/10_recommender.ipynb #8c55de29
+@patch
+def signature(self:Recommender):
+    "What the model takes, as a structure of Keras' `InputSpec`."
+    slots = len(slot_fields(self.fields))
+    spec = partial(keras.InputSpec, shape=(None, slots))
+    ids = spec(dtype='int32', name='ids')
+    if not needs_values(self.fields): return ids
+    return dict(ids=ids, values=spec(dtype='float32', name='values'))
+
+def _serving(model):
+    "What a model gives, as TensorFlow's own function of what it takes."
+    spec = keras.tree.map_structure(
+        lambda s: tf.TensorSpec(s.shape, s.dtype, s.name), model.signature())
+    @tf.function(input_signature=[spec], autograph=False)
+    def serving_default(inputs): return model(inputs)
+    return serving_default
+
+Recommender._default_save_signature = property(_serving)
+
+# %% ../../nbs/models/10_recommender.ipynb #995b395e
+@patch
+def export(self:Recommender,
+    filepath,               # Of a folder; of a file for ONNX
+    format='tf_saved_model',# Or 'onnx'
+    input_signature=None,   # None: ids, int32, and values, float32
+    **kwargs                # Of Keras' `export`
+):
+    "Keras' `export`, to the formats that are known to be right."
+    proven = 'tf_saved_model', 'onnx'
+    if format not in proven:
+        expected = f"Expected format to be one of {proven}"
+        why = "for no other is it known that it gives the same scores"
+        raise ValueError(f"{expected}: {why}. Received: {format!r}")
+    onnx = format == 'onnx'
+    if onnx and not find_spec('tf2onnx'):
+        raise ImportError("ONNX needs tf2onnx: pip install 'recofm[export]'")
+    options = dict(input_signature=input_signature or [self.signature()])
+    with ids_known() if onnx else nullcontext():
+        return keras.Model.export(self, filepath, format, **options, **kwargs)
 
 # %% ../../nbs/models/10_recommender.ipynb #2528ca10
 @patch
