@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['tested', 'leaning_on', 'named_errors', 'has_no_repeats', 'rows_read', 'replicas', 'place_of', 'decays', 'local_copy',
-           'first_epoch']
+           'custom_gradient', 'first_epoch']
 
 # %% ../../nbs/layers/50_internals.ipynb #68f3b8ed
 from contextlib import contextmanager
+from itertools import takewhile
 import re
+import weakref
 import keras
 import tensorflow as tf
 
@@ -107,6 +109,38 @@ def local_copy(
     copies = strategy.experimental_local_results(slot.value)
     here = [copy for copy in copies if copy.device == variable.device]
     return here[0] if here else copies[0]
+
+# %% ../../nbs/layers/50_internals.ipynb #3934b4e1
+with leaning_on("TensorFlow to list gradients", '`custom_gradient`'):
+    from tensorflow.python.framework.ops import gradient_registry
+
+class _Held:
+    "A gradient that its graph keeps, and that ends with it."
+    def __init__(self, gradient): self.gradient = weakref.ref(gradient)
+    def __call__(self, op, *upstream): return self.gradient()(op, *upstream)
+
+def _let_go(entries, graph):
+    "Leave the gradients that were listed last to the graph."
+    def is_new(name):
+        by_function = not isinstance(entries[name]['type'], _Held)
+        return name.startswith('CustomGradient') and by_function
+    for name in list(takewhile(is_new, reversed(entries))):
+        graph.add_to_collection('custom_gradients', entries[name]['type'])
+        entries[name] = dict(type=_Held(entries[name]['type']), location=None)
+        weakref.finalize(graph, entries.pop, name, None)
+
+def custom_gradient(
+    function # Of tensors; it gives its result and its gradient
+):
+    "`tf.custom_gradient`, kept no longer than the graph it is traced in."
+    traced = tf.custom_gradient(function)
+    def call(*tensors):
+        result = traced(*tensors)
+        if not tf.executing_eagerly():
+            graph = tf.compat.v1.get_default_graph()
+            _let_go(gradient_registry._registry, graph)
+        return result
+    return call
 
 # %% ../../nbs/layers/50_internals.ipynb #222f5268
 with leaning_on("Keras to have data adapters", '`Groups`'):

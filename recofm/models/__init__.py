@@ -43,3 +43,5 @@ def __getattr__(name):
         expected = f"Expected one of {sorted(_pages)}"
         raise AttributeError(f"recofm.models has no {name!r}. {expected}")
     return getattr(import_module(_pages[name]), name)
+
+for _page in set(_pages.values()): import_module(_page)
