@@ -72,6 +72,12 @@ def rows_of(
     "The same rows of each."
     return tuple(slice_inputs(array, rows) for array in arrays)
 
+def _spec(arrays, examples=None):
+    "What TensorFlow is told of arrays; None: all but how many examples."
+    def spec(part):
+        return tf.TensorSpec([examples, *part.shape[1:]], part.dtype)
+    return tf.nest.map_structure(spec, arrays)
+
 def _batch_of(group, i, size):
     "The i-th whole batch of a group, with its length known when it is traced."
     def cut(part):
@@ -79,25 +85,20 @@ def _batch_of(group, i, size):
         return tf.ensure_shape(rows, [size, *part.shape[1:]])
     return tf.nest.map_structure(cut, group)
 
-def _of_any_length(group):
-    "What TensorFlow is told of a group: all but how many examples it has."
-    def spec(part):
-        return tf.TensorSpec([None, *part.shape[1:]], part.dtype)
-    return tf.nest.map_structure(spec, group)
-
 # %% ../../nbs/training/20_epochs.ipynb #8d2c76d5
 def steps_in_a_loop(
-    step # A function of a batch (inputs, target, ...), in TensorFlow
+    step # A `tf.function` of a batch (inputs, target, ...)
 ):
     "A compiled function of a batch's size and a group: a step for each batch."
     def loop(size, group):
         last = tf.shape(group[1])[0] // size - 1
+        with ids_known(): once = step.get_concrete_function(_spec(group, size))
+        def train(i): return once(*tf.nest.flatten(_batch_of(group, i, size)))
         def body(i):
-            step(_batch_of(group, i, size))
+            train(i)
             return i + 1
-        with ids_known():
-            tf.while_loop(lambda i: i < last, body, [0], parallel_iterations=1)
-            return step(_batch_of(group, last, size))
+        tf.while_loop(lambda i: i < last, body, [0], parallel_iterations=1)
+        return train(last)
     return tf.function(loop, autograph=False)
 
 # %% ../../nbs/training/20_epochs.ipynb #fae41acb
@@ -115,12 +116,11 @@ def group_function(
         whole = examples // size * size
         if whole:
             first = rows_of(group, slice(whole))
-            step = loop.get_concrete_function(size, _of_any_length(first))
+            step = loop.get_concrete_function(size, _spec(first))
             logs = step(*tf.nest.flatten(first))
         if whole < examples:
             rest = rows_of(group, slice(whole, None))
-            with ids_known():
-                step = last.get_concrete_function(_of_any_length(rest))
+            with ids_known(): step = last.get_concrete_function(_spec(rest))
             logs = step(*tf.nest.flatten(rest))
         return logs
     return train
