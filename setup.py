@@ -9,6 +9,7 @@ config = ConfigParser(delimiters=['='])
 config.read(here/'settings.ini', encoding='utf-8')
 c = config['DEFAULT']
 pages = 'recofm=recofm._modidx:d'         # where nbdev finds each name's page
+export = c['export_requirements'].split()  # to write and run ONNX
 
 setup(
     name=c['lib_name'],
@@ -24,7 +25,8 @@ setup(
     packages=find_packages(include=['recofm*']),
     python_requires='>=' + c['min_python'],
     install_requires=c['requirements'].split(),
-    extras_require={'dev': c['dev_requirements'].split()},
+    extras_require={
+        'export': export, 'dev': c['dev_requirements'].split() + export},
     entry_points={
         'console_scripts': c['console_scripts'].split(), 'nbdev': [pages]},
 )
