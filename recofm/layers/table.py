@@ -219,9 +219,9 @@ def shares(
     if not several_replicas(): return None
     context = tf.distribute.get_replica_context()
     own = tf.stack([touched, tf.fill(tf.shape(touched), examples)], axis=1)
-    ids, counts = tf.unstack(context.all_gather(own, axis=0), axis=1)
-    ids, place = tf.unique(tf.concat([touched, ids], axis=0))
-    n = tf.size(touched)
+    all_rows = context.all_gather(own, axis=0)
+    ids, place = tf.unique(tf.concat([touched, all_rows[:, 0]], axis=0))
+    n, counts = tf.size(touched), all_rows[:, 1]
     of_row = tf.math.unsorted_segment_sum(counts, place[n:], tf.size(ids))
     return tf.cast(joint(examples) / of_row[:n], dtype)[:, None]
 
