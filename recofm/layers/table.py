@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['field_starts', 'first_values', 'check_in_graph', 'ids_known', 'checked_ids', 'check_form', 'distinct_rows',
-           'read_touched', 'penalty', 'Table', 'field_sums', 'field_rows']
+           'read_touched', 'penalty', 'several_replicas', 'replica_number', 'own_copy', 'joint', 'counted_by_examples',
+           'shares', 'read_rows', 'Table', 'field_sums', 'field_rows']
 
 # %% ../../nbs/layers/10_table.ipynb #7e0c6b32
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import tensorflow as tf
 from dataclasses import asdict
 from ..data.fields import as_fields, check_count
 from ..data.inputs import needs_values, slot_fields
+from .internals import compiled_by_xla
 from fastcore.basics import patch
 
 # %% ../../nbs/layers/10_table.ipynb #ca1ded70
@@ -35,20 +37,21 @@ def field_starts(
 
 # %% ../../nbs/layers/10_table.ipynb #8eb9f3a3
 def first_values(
-    fields,           # List of `Field`s
-    dim: int,         # Length of the vectors
-    stddev: float,    # Of the vectors' normal distribution
-    linear: bool=True # Whether a row begins with a weight
+    fields,            # List of `Field`s
+    dim: int,          # Length of the vectors
+    stddev: float,     # Of the vectors' normal distribution
+    linear: bool=True, # Whether a row begins with a weight
+    dtype='float32'    # Of the numbers
 ):
-    "The table before training, float32 (rows, linear + dim)."
+    "The table before training, (rows, linear + dim)."
     starts, rows = field_starts(fields)
     unknown = [[start] for start, f in zip(starts, fields) if f.unknown]
     normal = keras.initializers.RandomNormal(stddev=stddev)
     def make():
-        weights = [tf.zeros((rows, 1))] * linear
-        T = tf.concat([*weights, normal((rows, dim))], axis=1)
+        weights = [tf.zeros((rows, 1), dtype)] * linear
+        T = tf.concat([*weights, normal((rows, dim), dtype)], axis=1)
         if not unknown: return T
-        zeros = tf.zeros((len(unknown), linear + dim))
+        zeros = tf.zeros((len(unknown), linear + dim), dtype)
         return tf.tensor_scatter_nd_update(T, unknown, zeros)
     return tf.function(make, [], autograph=False).get_concrete_function()()
 
@@ -90,7 +93,7 @@ def checked_ids(
     fields # List of `Field`s
 ):
     "The same ids as int32, checked in the graph unless they are known."
-    if _ids_are_known.get(): return tf.cast(ids, tf.int32)
+    if _ids_are_known.get() or compiled_by_xla(): return tf.cast(ids, tf.int32)
     return check_in_graph(ids, fields)
 
 # %% ../../nbs/layers/10_table.ipynb #bf56d225
@@ -133,7 +136,7 @@ def read_touched(
     ids,        # Rows, int32 (batch, slots)
     values=None # float32 (batch, slots), 0 for padding; None: no padding
 ):
-    "The distinct rows, (touched, width); each slot's, (batch, slots, width)."
+    "Distinct ids (touched,); their rows; each slot's (batch, slots, width)."
     flat = tf.reshape(ids, [-1])
     if values is not None: values = tf.reshape(values, [-1])
     touched, position = distinct_rows(flat, values)
@@ -147,22 +150,101 @@ def read_touched(
 
     of_slots = tf.custom_gradient(lambda rows: (tf.identity(straight), by_row))
     shape = tf.concat([tf.shape(ids), [table.shape[1]]], axis=0)
-    return rows, tf.reshape(of_slots(rows), shape)
+    return touched, rows, tf.reshape(of_slots(rows), shape)
 
 # %% ../../nbs/layers/10_table.ipynb #69d4cbd5
 def penalty(
     rows,         # Distinct rows, (touched, linear + dim)
     w_reg, v_reg, # Strengths for their weights and for their vectors
-    linear=True   # Whether a row begins with a weight
+    linear=True,  # Whether a row begins with a weight
+    shares=None   # How often each row counts, (touched, 1); None: once
 ):
     "The L2 penalty on the rows, and its gradient: 2 times strength times row."
     dim = rows.shape[1] - linear
-    strength = np.array([w_reg] * linear + [v_reg] * dim, 'float32')
+    strength = tf.constant([w_reg] * linear + [v_reg] * dim, rows.dtype)
+    each = strength if shares is None else strength * shares
     def both(rows):
-        squares = tf.reduce_sum(rows**2, axis=0)
-        gradient = lambda upstream: 2 * upstream * strength * rows
-        return tf.reduce_sum(squares * strength), gradient
+        squares = rows**2 if shares is None else rows**2 * shares
+        paid = tf.reduce_sum(squares, axis=0) * strength
+        return tf.reduce_sum(paid), lambda upstream: 2 * upstream * each * rows
     return tf.custom_gradient(both)(rows)
+
+# %% ../../nbs/layers/10_table.ipynb #03facc76
+def several_replicas() -> bool:
+    "Whether this is one replica's part of a step that others take with it."
+    strategy = tf.distribute.get_strategy()
+    together = strategy.num_replicas_in_sync > 1
+    return together and not tf.distribute.in_cross_replica_context()
+
+def replica_number() -> int:
+    "Which replica this is, from 0; None outside of replicas."
+    context = tf.distribute.get_replica_context()
+    return context and int(tf.get_static_value(context.replica_id_in_sync_group))
+
+def own_copy(
+    variable # Of TensorFlow
+):
+    "The replica's copy of a variable that has several; the first, outside."
+    copies = getattr(variable, 'values', (variable,))
+    if len(copies) == 1 or tf.distribute.in_cross_replica_context():
+        return copies[0]
+    return next(c for c in copies if c.handle is variable.handle)
+
+# %% ../../nbs/layers/10_table.ipynb #0b36227c
+def joint(
+    number # Of this replica, or several in a list
+):
+    "The sum over all replicas."
+    context = tf.distribute.get_replica_context()
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, number)
+
+def counted_by_examples(
+    loss,    # This replica's, a number
+    examples # How many the replica has, int32
+):
+    "The same loss; its gradient counts as the examples in the joint batch."
+    if not several_replicas(): return loss
+    n = tf.cast(examples, loss.dtype)
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    counts = replicas * n / joint(n)
+    both = lambda loss: (tf.identity(loss), lambda upstream: upstream * counts)
+    return tf.custom_gradient(both)(loss)
+
+def shares(
+    touched,  # Distinct ids of this replica's rows, int32 (touched,)
+    examples, # How many the replica has, int32
+    dtype     # Of the shares
+):
+    "How often a row pays, (touched, 1): examples of all over of its replicas'."
+    if not several_replicas(): return None
+    context = tf.distribute.get_replica_context()
+    own = tf.stack([touched, tf.fill(tf.shape(touched), examples)], axis=1)
+    all_rows = context.all_gather(own, axis=0)
+    ids, place = tf.unique(tf.concat([touched, all_rows[:, 0]], axis=0))
+    n, counts = tf.size(touched), all_rows[:, 1]
+    of_row = tf.math.unsorted_segment_sum(counts, place[n:], tf.size(ids))
+    return tf.cast(joint(examples) / of_row[:n], dtype)[:, None]
+
+# %% ../../nbs/layers/10_table.ipynb #4c246d87
+def read_rows(
+    layer,       # A Keras layer, which is left the penalty
+    table,       # Its variable (rows, width)
+    ids, values, # As for `read_touched`
+    training,    # Whether the distinct rows pay
+    *regs        # w_reg, v_reg and linear, as for `penalty`
+):
+    "The rows of all slots, (batch, slots, width), in the type to compute in."
+    table = own_copy(table)
+    if training:
+        touched, rows, x = read_touched(table, ids, values)
+        if any(regs[:2]):
+            of_each = shares(touched, tf.shape(ids)[0], rows.dtype)
+            paid = penalty(rows, *regs, shares=of_each)
+            paid._replica = replica_number()          # for a model's `losses`
+            layer.add_loss(paid)
+    else:
+        x = tf.nn.embedding_lookup(table, ids)
+    return tf.cast(x, layer.compute_dtype)
 
 # %% ../../nbs/layers/10_table.ipynb #a99a9ec0
 @register_keras_serializable('recofm')
@@ -198,20 +280,12 @@ class Table(keras.layers.Layer):
 @patch
 def build(self:Table, input_shape=None):
     "One variable for all rows."
-    def start(shape, dtype=None):
-        return first_values(self.fields, self.dim, self.stddev, self.linear)
+    def start(shape, dtype):
+        options = self.linear, dtype
+        return first_values(self.fields, self.dim, self.stddev, *options)
     shape = self.rows, self.linear + self.dim
-    self.table = self.add_weight(shape=shape, initializer=start, name='table')
-
-@patch
-def _read(self:Table, rows, values, training):
-    "The rows of all slots. In training the distinct ones pay the penalty."
-    if not training:
-        return tf.nn.embedding_lookup(self.table.value, rows)
-    touched, x = read_touched(self.table.value, rows, values)
-    if self.w_reg or self.v_reg:
-        self.add_loss(penalty(touched, self.w_reg, self.v_reg, self.linear))
-    return x
+    self.table = self.add_weight(shape=shape, initializer=start,
+                                 autocast=False, name='table')
 
 @patch
 def call(self:Table, inputs, training=False):
@@ -220,7 +294,8 @@ def call(self:Table, inputs, training=False):
     ids, values = (inputs, None) if alone else (inputs['ids'], inputs['values'])
     check_form(ids, values, self.fields)
     rows = checked_ids(ids, self.fields) + self.starts
-    x = self._read(rows, values, training)
+    regs = self.w_reg, self.v_reg, self.linear
+    x = read_rows(self, self.table.value, rows, values, training, *regs)
     if values is not None:
         x = x * tf.cast(values, x.dtype)[..., None]
     return tuple(tf.split(x, [int(self.linear), self.dim], axis=-1))
@@ -232,8 +307,8 @@ def field_sums(
 ):
     "The sum of each field's slots, (batch, fields, dim)."
     if all(f.slots == 1 for f in fields): return x
-    belongs = np.eye(len(fields), dtype='float32')[slot_fields(fields)]
-    return tf.einsum('bsd,sf->bfd', x, belongs)
+    belongs = np.eye(len(fields))[slot_fields(fields)]
+    return tf.einsum('bsd,sf->bfd', x, tf.cast(belongs, x.dtype))
 
 # %% ../../nbs/layers/10_table.ipynb #fd97566f
 def field_rows(

@@ -15,6 +15,7 @@ from keras.layers import Dense
 from keras.saving import register_keras_serializable
 from ..data.fields import check_count, common_dim
 from ..data.inputs import check_inputs
+from ..layers.internals import share_policy
 from ..layers.table import Table, field_sums
 from ..layers.tower import Dropout, check_rate
 from .recommender import Recommender
@@ -76,6 +77,7 @@ class PairAttention(keras.layers.Layer):
         penalty = keras.regularizers.L2(reg) if reg else None
         self.hidden = Dense(units, self.activation, kernel_regularizer=penalty)
         self.out = Dense(1, use_bias=False)
+        share_policy(self)
 
     def build(self, z_shape, here_shape=None):
         self.hidden.build(z_shape)

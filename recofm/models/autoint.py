@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from ..data.fields import check_count, common_dim
 from ..data.inputs import check_inputs
+from ..layers.internals import share_policy
 from ..layers.table import Table, field_sums
 from ..layers.tower import Dropout, Tower, check_rate
 from .recommender import Recommender
@@ -50,6 +51,7 @@ class InteractingLayer(keras.layers.Layer):
         self.residual, self.scale = bool(residual), bool(scale)
         self.rate = check_rate('dropout', dropout)
         self.drop = Dropout(self.rate)
+        share_policy(self)
 
     def build(self, input_shape):
         names = ['query', 'key', 'value'] + ['residual'] * self.residual

@@ -22,7 +22,7 @@ def field_aware_pairs(
     slots, F, k = a.shape[1:]
     sums = field_sums(tf.reshape(a, (-1, slots, F * k)), fields)
     A = tf.reshape(sums, (-1, F, F, k))
-    upper = np.triu(np.ones((F, F), 'float32'), 1)[..., None]            # f < g
+    upper = tf.cast(np.triu(np.ones((F, F)), 1)[..., None], a.dtype)   # f < g
     crosswise = upper * A * tf.transpose(A, (0, 2, 1, 3))
     between = tf.reduce_sum(crosswise, axis=(1, 2, 3))[:, None]
     inside, end = 0, 0

@@ -75,7 +75,7 @@ class FeatureGate(keras.layers.Layer):
         **kwargs             # Of a Keras layer
     ):
         super().__init__(**kwargs)
-        self.tower = Tower(hidden_units)
+        self.tower = Tower(hidden_units, dtype=self.dtype_policy)
         self.dim = check_count('FeatureGate', 'dim', dim)
 
     def build(self, x_shape, context_shape=None):
@@ -83,7 +83,8 @@ class FeatureGate(keras.layers.Layer):
             context_shape = 1, self.dim
             self.vector = self.add_weight(
                 shape=context_shape, initializer='random_normal', name='vector')
-        self.out = keras.layers.Dense(x_shape[-1])
+        policy = dict(dtype=self.dtype_policy)
+        self.out = keras.layers.Dense(x_shape[-1], **policy)
         self.tower.build(context_shape)
         self.out.build(self.tower.compute_output_shape(context_shape))
 

@@ -12,7 +12,7 @@ from keras.saving import register_keras_serializable
 import numpy as np
 import tensorflow as tf
 from ..data.fields import check_count
-from ..layers.table import Table, check_in_graph, penalty, read_touched
+from ..layers.table import Table, checked_ids, read_rows
 from .recommender import Recommender
 
 # %% ../../nbs/models/17_linear.ipynb #d1c87ebf
@@ -41,7 +41,7 @@ def slot_pairs(
     s, t = np.triu_indices(rows.shape[1], k=1)
     i, j = tf.gather(rows, s, axis=1), tf.gather(rows, t, axis=1)
     x = tf.gather(values, s, axis=1) * tf.gather(values, t, axis=1)
-    x = tf.where(i == j, 0., x)
+    x = tf.where(i == j, tf.zeros_like(x), x)
     return tf.minimum(i, j), tf.maximum(i, j), x      # (batch, pairs) each
 
 # %% ../../nbs/models/17_linear.ipynb #d67c57df
@@ -52,7 +52,7 @@ def ids_and_values(
     "Each slot's id, int32, and value, float32, (batch, slots) both."
     if not isinstance(inputs, dict):
         inputs = dict(ids=inputs, values=tf.ones_like(inputs, tf.float32))
-    return check_in_graph(inputs['ids'], fields), inputs['values']
+    return checked_ids(inputs['ids'], fields), inputs['values']
 
 # %% ../../nbs/models/17_linear.ipynb #c4b171ca
 def pair_number(
@@ -91,16 +91,14 @@ class WeightTable(keras.layers.Layer):
         if not w_reg >= 0:
             expected = 'WeightTable: w_reg must be at least 0'
             raise ValueError(f"{expected}. Received: {w_reg!r}")
-        self.weight = self.add_weight(
-            name='weight', shape=(rows, 1), initializer='zeros')
+
+    def build(self, *shapes):
+        self.weight = self.add_weight(name='weight', shape=(self.rows, 1),
+                                      initializer='zeros', autocast=False)
 
     def call(self, ids, values, training=False):  # (batch, uses) -> (batch, 1)
-        if training:
-            touched, w = read_touched(self.weight.value, ids, values)
-            if self.w_reg:
-                self.add_loss(penalty(touched, self.w_reg, 0.))
-        else:
-            w = tf.nn.embedding_lookup(self.weight.value, ids)
+        options = training, self.w_reg, 0.
+        w = read_rows(self, self.weight.value, ids, values, *options)
         return tf.reduce_sum(w * tf.cast(values, w.dtype)[..., None], axis=1)
 
     def get_config(self):

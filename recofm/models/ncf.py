@@ -25,7 +25,7 @@ def side_sums(
     item = [f.side == 'item' for f in fields for _ in range(f.slots)]
     S = np.stack([np.logical_not(item), item], axis=1).astype('float32')
     if np.array_equal(S, np.eye(2)): return v[:, 0], v[:, 1]
-    return tuple(tf.unstack(tf.einsum('bsd,st->tbd', v, S)))
+    return tuple(tf.unstack(tf.einsum('bsd,st->tbd', v, tf.cast(S, v.dtype))))
 
 # %% ../../nbs/models/60_ncf.ipynb #3b852eda
 def _check_sides(

@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['clauses', 'bound_arguments', 'is_stream', 'check_keys', 'check_stream', 'checked_data', 'Recommender', 'RunningAUC',
-           'gives_probabilities', 'named_loss', 'takes_logits', 'is_of_probabilities', 'arrays_in', 'expected_of',
-           'contract_fields', 'contract_data', 'other_padding', 'Case', 'gives_one_number_per_row',
+           'gives_probabilities', 'named_loss', 'takes_logits', 'is_of_probabilities', 'arrays_in', 'with_checked_ids',
+           'expected_of', 'contract_fields', 'contract_data', 'other_padding', 'Case', 'gives_one_number_per_row',
            'row_does_not_see_its_neighbours', 'padding_changes_no_score', 'saves_and_loads_as_the_same_function',
            'table_layers', 'loss_falls', 'two_runs_agree_and_padding_moves_nothing', 'rows_not_named_stay',
            'check_model']
 
 # %% ../../nbs/models/10_recommender.ipynb #c55c8c0a
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 import inspect
 import random
 import re
@@ -30,12 +30,14 @@ from ..data.batches import Batches, examples_of, slice_inputs
 from ..data.fields import Field, as_fields, check_count
 from ..data.inputs import check_inputs, check_target
 from ..data.inputs import mean_and_scale, needs_values, slot_fields
-from ..layers.internals import named_errors
-from ..layers.table import Table, ids_known
+from ..layers.internals import named_errors, share_policy
+from ..layers.table import Table, check_in_graph
+from ..layers.table import counted_by_examples, ids_known
+from ..layers.table import replica_number, several_replicas
 from ..training.epochs import batches_in_order, can_group
 from ..training.epochs import TrainsInGroups, checked_weights
 from ..training.epochs import fit_in_groups
-from ..training.optimizers import SparseAdam
+from ..training.optimizers import SparseAdam, with_loss_scale
 
 # %% ../../nbs/models/10_recommender.ipynb #8460784c
 def _plain(argument):
@@ -59,7 +61,8 @@ def bound_arguments(
 # %% ../../nbs/models/10_recommender.ipynb #9eaba4fa
 def is_stream(x) -> bool:
     "Whether `x` yields batches, rather than being arrays."
-    data_sets = tf.data.Dataset, keras.utils.PyDataset
+    of_tf = tf.data.Dataset, tf.distribute.DistributedDataset
+    data_sets = *of_tf, keras.utils.PyDataset
     return isinstance(x, data_sets) or hasattr(x, '__next__')
 
 # %% ../../nbs/models/10_recommender.ipynb #bbefbfd5
@@ -156,6 +159,8 @@ class Recommender(TrainsInGroups, keras.Model):
 
     def ready(self):
         "Make all weights; the last line of a subclass's `__init__`."
+        share_policy(self)
+        self.built = True          # all parts build themselves when called
         with ids_known(): self(self.symbolic_inputs())
         object.__setattr__(self, 'made', self.trained_parts())
 
@@ -182,9 +187,9 @@ def output_of(self:Recommender,
     logit # (batch, 1): a value of the formula
 ):
     "The probability, or the score in the target's own unit, of a logit."
+    logit = tf.cast(logit, self.variable_dtype)
     if self.target_mean is None: return self.output_activation(logit)
-    in_units = self.target_scale * tf.cast(logit, self.target_scale.dtype)
-    output = self.target_mean + in_units
+    output = self.target_mean + self.target_scale * logit
     output._logit = logit                             # for `compute_loss`
     return output
 
@@ -314,6 +319,8 @@ def compile(self:Recommender,
     if metrics is None: metrics = [RunningAUC() if clicks else rmse()]
     loss = loss or ('binary_crossentropy' if clicks else 'mean_squared_error')
     optimizer = SparseAdam() if optimizer is None else optimizer
+    if kwargs.get('auto_scale_loss', True):
+        optimizer = with_loss_scale(optimizer, self.dtype_policy.name)
     _check_loss(loss, clicks, scores=self.target_mean is not None)
     both = metrics, weighted_metrics
     if takes_logits(loss): both = keras.tree.map_structure(_of_logits, both)
@@ -359,8 +366,8 @@ def compute_loss(self:Recommender,
 @patch
 def get_config(self:Recommender) -> dict:
     "The arguments, the policy, and what is frozen or trained by hand."
-    config, policy = dict(self.arguments, name=self.name), self.dtype_policy.name
-    if policy != 'float32': config = dict(dtype=policy) | config
+    config, policy = dict(self.arguments, name=self.name), self.dtype_policy
+    if policy.name != 'float32': config |= dict(dtype=policy.name)
     trained = self.trained_parts()
     return config if trained == self.made else config | dict(trained=trained)
 
@@ -469,6 +476,106 @@ def export(self:Recommender,
     options = dict(input_signature=input_signature or [self.signature()])
     with ids_known() if onnx else nullcontext():
         return keras.Model.export(self, filepath, format, **options, **kwargs)
+
+# %% ../../nbs/models/10_recommender.ipynb #3bc82819
+@patch(as_prop=True)
+def losses(self:Recommender):
+    "This replica's penalties, in the type in which Keras adds to a loss."
+    here, penalties = replica_number(), keras.Model.losses.fget(self)
+    own = [p for p in penalties if getattr(p, '_replica', here) == here]
+    return [tf.cast(p, keras.config.floatx()) for p in own]
+
+# %% ../../nbs/models/10_recommender.ipynb #e1d27254
+def with_checked_ids(
+    data,  # A batch: inputs, or a tuple that begins with them
+    fields # List of `Field`s
+):
+    "The same batch, whose ids are checked in the graph."
+    if isinstance(data, tuple):
+        return with_checked_ids(data[0], fields), *data[1:]
+    if not isinstance(data, dict): return check_in_graph(data, fields)
+    return dict(data, ids=check_in_graph(data['ids'], fields))
+
+@contextmanager
+def _without_xla(model):
+    "Within it, the model's functions are made for TensorFlow alone."
+    before, model.jit_compile = model.jit_compile, False
+    try: yield
+    finally: model.jit_compile = before
+
+# %% ../../nbs/models/10_recommender.ipynb #8bac9772
+@patch
+def _make_function(self:Recommender, step_function):
+    "Keras' function of a step; what XLA compiles begins after the check."
+    if not self.jit_compile or self.run_eagerly:
+        return keras.Model._make_function(self, step_function)
+    step = tf.function(step_function, jit_compile=True, reduce_retracing=True)
+    checked = lambda data: step(with_checked_ids(data, self.fields))
+    with _without_xla(self): return keras.Model._make_function(self, checked)
+
+@patch
+def make_predict_function(self:Recommender, force=False):
+    "Keras' function that scores a batch, never compiled by XLA."
+    with _without_xla(self):
+        return keras.Model.make_predict_function(self, force)
+
+# %% ../../nbs/models/10_recommender.ipynb #576dccbf
+@patch
+def _compute_loss(self:Recommender, x=None, y=None, y_pred=None,
+                  sample_weight=None, training=True):
+    "Keras' loss; in training on several replicas, counted by examples."
+    options = dict(sample_weight=sample_weight, training=training)
+    loss = self.compute_loss(x, y, y_pred, **options)
+    if not training: return loss
+    return counted_by_examples(loss, tf.shape(y_pred)[0])
+
+@patch
+def _maybe_symbolic_build(self:Recommender, iterator=None, data_batch=None):
+    "What Keras makes before it trains under a strategy, from zeros."
+    if self._distribute_strategy is None:
+        TrainsInGroups._maybe_symbolic_build(self, iterator, data_batch)
+        return
+    _check_replicas(self)
+    zeros = lambda a: tf.zeros((1, a.shape[1]), a.dtype)
+    x = tf.nest.map_structure(zeros, self.symbolic_inputs())
+    with self.distribute_strategy.scope():
+        self._symbolic_build(data_batch=(x, tf.zeros((1, 1)), None))
+
+# %% ../../nbs/models/10_recommender.ipynb #571f2e68
+def _across_workers(model, logs):
+    "Logs as vectors of one number, where several workers average them."
+    kind, strategy = tf.distribute.MultiWorkerMirroredStrategy, model.distribute_strategy
+    if not (isinstance(strategy, kind) and several_replicas()): return logs
+    return {name: tf.reshape(value, [1]) for name, value in logs.items()}
+
+@patch
+def train_step(self:Recommender, data):
+    return _across_workers(self, keras.Model.train_step(self, data))
+
+@patch
+def test_step(self:Recommender, data):
+    return _across_workers(self, keras.Model.test_step(self, data))
+
+# %% ../../nbs/models/10_recommender.ipynb #f8478a86
+def _check_replicas(model):
+    "A `ValueError` for what several replicas cannot do together."
+    if model.distribute_strategy.num_replicas_in_sync == 1: return
+    loss = named_loss(model.loss)
+    usual = 'sum_over_batch_size', 'mean'
+    reduction = getattr(loss, 'reduction', usual[0])
+    scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    policy = model.dtype_policy.name
+    cannot = [
+        (model.steps_per_execution != 1, 'steps_per_execution=1',
+         model.steps_per_execution),
+        (model.jit_compile, 'jit_compile=False', model.jit_compile),
+        (model.run_eagerly, 'run_eagerly=False', model.run_eagerly),
+        (reduction not in usual, f"a loss that is a mean, {usual}", reduction),
+        (scaled, "'mixed_bfloat16', which needs no loss scaling", policy)]
+    for wrong, expected, received in cannot:
+        if wrong:
+            expected = f"Expected, on several replicas, {expected}"
+            raise ValueError(f"{expected}. Received: {received!r}")
 
 # %% ../../nbs/models/10_recommender.ipynb #2528ca10
 @patch
