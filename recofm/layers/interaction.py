@@ -7,6 +7,7 @@ __all__ = ['bi_interaction', 'pairs']
 
 # %% ../../nbs/layers/20_interaction.ipynb #8a3e2849
 import tensorflow as tf
+from .internals import custom_gradient
 
 # %% ../../nbs/layers/20_interaction.ipynb #3210c639
 def bi_interaction(
@@ -31,4 +32,4 @@ def pairs(
             others = tf.tile(total, [1, slots]) - row
             return tf.reshape(upstream * others, tf.shape(a))
         return P, gradient
-    return tf.custom_gradient(both)(a)
+    return custom_gradient(both)(a)

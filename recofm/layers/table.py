@@ -17,7 +17,7 @@ import tensorflow as tf
 from dataclasses import asdict
 from ..data.fields import as_fields, check_count
 from ..data.inputs import needs_values, slot_fields
-from .internals import compiled_by_xla
+from .internals import compiled_by_xla, custom_gradient
 from fastcore.basics import patch
 
 # %% ../../nbs/layers/10_table.ipynb #ca1ded70
@@ -148,7 +148,7 @@ def read_touched(
         count = tf.size(touched)
         return tf.math.unsorted_segment_sum(upstream, position, count)
 
-    of_slots = tf.custom_gradient(lambda rows: (tf.identity(straight), by_row))
+    of_slots = custom_gradient(lambda rows: (tf.identity(straight), by_row))
     shape = tf.concat([tf.shape(ids), [table.shape[1]]], axis=0)
     return touched, rows, tf.reshape(of_slots(rows), shape)
 
@@ -167,7 +167,7 @@ def penalty(
         squares = rows**2 if shares is None else rows**2 * shares
         paid = tf.reduce_sum(squares, axis=0) * strength
         return tf.reduce_sum(paid), lambda upstream: 2 * upstream * each * rows
-    return tf.custom_gradient(both)(rows)
+    return custom_gradient(both)(rows)
 
 # %% ../../nbs/layers/10_table.ipynb #03facc76
 def several_replicas() -> bool:
@@ -208,7 +208,7 @@ def counted_by_examples(
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     counts = replicas * n / joint(n)
     both = lambda loss: (tf.identity(loss), lambda upstream: upstream * counts)
-    return tf.custom_gradient(both)(loss)
+    return custom_gradient(both)(loss)
 
 def shares(
     touched,  # Distinct ids of this replica's rows, int32 (touched,)

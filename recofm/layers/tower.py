@@ -13,7 +13,7 @@ from functools import partial
 from keras.saving import register_keras_serializable
 from numbers import Real
 from ..data.fields import check_count
-from .internals import share_policy
+from .internals import custom_gradient, share_policy
 from .table import joint, several_replicas
 
 # %% ../../nbs/layers/30_tower.ipynb #bf914bea
@@ -76,7 +76,7 @@ def normalised(
             by_x = (d - by_beta / n) * (gamma * root) - along_x
             return by_x, by_gamma, by_beta
         return (centred * (gamma * root) + beta, mean, variance), gradient
-    return tf.custom_gradient(both)(x, gamma, beta)
+    return custom_gradient(both)(x, gamma, beta)
 
 # %% ../../nbs/layers/30_tower.ipynb #ee060b11
 def normalised_together(

@@ -1,0 +1,31 @@
+"What a page of a model cannot show: what is left of it in memory."
+import gc
+
+import numpy as np
+from tensorflow.python.framework.func_graph import FuncGraph
+
+from recofm import models
+from recofm.data import Field
+
+
+def graphs():
+    "How many graphs of TensorFlow are alive."
+    gc.collect()
+    return sum(isinstance(thing, FuncGraph) for thing in gc.get_objects())
+
+
+def use_and_forget(name):
+    fields = [Field('user_id', 9, side='user'), Field('item_id', 9, side='item')]
+    model = getattr(models, name)(fields)
+    model.compile()
+    ids = np.arange(18).reshape(9, 2) % 9
+    model.fit(ids, [0, 1, 1] * 3, batch_size=4, verbose=0)
+    model.evaluate(ids, [0, 1, 1] * 3, verbose=0)
+    model.predict(ids, verbose=0)
+
+
+def test_models_that_are_forgotten_leave_no_graph():
+    for name in 'FM', 'NFM': use_and_forget(name)
+    before = graphs()
+    for name in 'FM', 'NFM', 'FM': use_and_forget(name)
+    assert graphs() <= before
