@@ -12,7 +12,7 @@ from importlib import import_module
 # %% ../../nbs/models/index.ipynb #75327160
 _pages = dict(
     Recommender='recofm.models.recommender',
-    check_model='recofm.models.recommender',
+    check_model='recofm.models.contract',
     LR='recofm.models.linear',
     Poly2='recofm.models.linear',
     FM='recofm.models.fm',
