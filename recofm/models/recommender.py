@@ -645,12 +645,14 @@ def _checked_training(self:Recommender, x, y, batch_size, sample_weight):
     "Checked data, batch size and weights, and a target that has been learned."
     target = x.target if isinstance(x, Batches) else y
     known = getattr(x, 'mean_and_scale', None)
-    expected = expected_of(self) | dict(asked=['target'])
-    x, y, batch_size = checked_data(self.fields, x, y, batch_size, **expected)
+    expected = expected_of(self)
+    unit, by_auc = expected['unit'], 'classes' in expected['asked']
+    x, y, batch_size = checked_data(
+        self.fields, x, y, batch_size, unit, asked=['target'])
     if is_stream(x): return x, y, batch_size, sample_weight
     if sample_weight is not None:
         sample_weight = checked_weights(sample_weight, len(y))
-    if self.asks_auc: _warn_of_one_class(y, sample_weight)
+    if by_auc: _warn_of_one_class(y, sample_weight)
     self._learn_target(target, known, sample_weight)
     return x, y, batch_size, sample_weight
 
@@ -666,7 +668,6 @@ def fit(self:Recommender,
     **kwargs              # Of Keras' `fit`
 ):
     "Keras' `fit` on checked inputs, after the target's mean and scale are set."
-    self._assert_compile_called('fit')
     if validation_data is not None:
         validation_data, size = self._checked_validation(validation_data)
         kwargs = size | kwargs
