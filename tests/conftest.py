@@ -11,7 +11,18 @@ root = Path(__file__).parents[1]
 
 def pytest_addoption(parser):
     parser.addoption('--slow', action='store_true',
-                     help='run the cells marked `#| slow` too')
+                     help='run what is marked slow, cells and tests, too')
+
+
+def pytest_configure(config):
+    config.addinivalue_line('markers', 'slow: run only under --slow')
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption('slow'): return
+    slow = [item for item in items if item.get_closest_marker('slow')]
+    if slow: config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if item not in set(slow)]
 
 
 @pytest.fixture(scope='session')
