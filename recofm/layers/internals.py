@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['tested', 'leaning_on', 'share_policy', 'named_errors', 'has_no_repeats', 'rows_read', 'compiled_by_xla', 'replicas',
-           'place_of', 'decays', 'local_copy', 'custom_gradient', 'first_epoch']
+           'place_of', 'decays', 'local_copy', 'forget_calls', 'custom_gradient', 'first_epoch']
 
 # %% ../../nbs/layers/50_internals.ipynb #68f3b8ed
 from contextlib import contextmanager
@@ -124,6 +124,13 @@ def local_copy(
     copies = strategy.experimental_local_results(slot.value)
     here = [copy for copy in copies if copy.device == variable.device]
     return here[0] if here else copies[0]
+
+# %% ../../nbs/layers/50_internals.ipynb #9b558e07
+def forget_calls(
+    layer # Of Keras
+):
+    "Forget the symbolic calls of a layer, as if it had not been called."
+    layer._inbound_nodes.clear()
 
 # %% ../../nbs/layers/50_internals.ipynb #3934b4e1
 with leaning_on("TensorFlow to list gradients", '`custom_gradient`'):

@@ -26,6 +26,7 @@ from ..data.batches import Batches, examples_of, slice_inputs
 from ..data.fields import as_fields, check_count
 from ..data.inputs import check_inputs, check_target
 from ..data.inputs import mean_and_scale, needs_values, slot_fields
+from ..layers.internals import forget_calls
 from ..layers.internals import named_errors, share_policy
 from ..layers.table import check_in_graph
 from ..layers.table import counted_by_examples, ids_known
@@ -158,6 +159,7 @@ class Recommender(TrainsInGroups, keras.Model):
         share_policy(self)
         self.built = True          # all parts build themselves when called
         with ids_known(): self(self.symbolic_inputs())
+        forget_calls(self)
         object.__setattr__(self, 'made', self.trained_parts())
 
     def call(self, inputs, training=False):
@@ -381,11 +383,11 @@ def from_config(cls:Recommender, config):
 def arrays_in(
     path # Of a file .weights.h5
 ) -> list[str]:
-    "The names of its arrays of weights, without random states."
-    names = []
+    "The names of its arrays of weights, without what else is kept there."
+    names, others = [], r'^optimizer/|dropout(_\d+)?/vars/\d+$'
     def note(name, item):
-        state = re.search(r'dropout(_\d+)?/vars/\d+$', name)
-        if isinstance(item, h5py.Dataset) and not state: names.append(name)
+        weights = isinstance(item, h5py.Dataset) and not re.search(others, name)
+        if weights: names.append(name)
     with h5py.File(path) as file: file.visititems(note)
     return names
 
@@ -406,6 +408,18 @@ def load_weights(self:Recommender,
             raise ValueError(f"{expected}. Received {received}")
     options = dict(skip_mismatch=skip_mismatch) | kwargs
     return keras.Model.load_weights(self, filepath, **options)
+
+# %% ../../nbs/models/10_recommender.ipynb #e88b21e0
+@patch
+def save(self:Recommender,
+    filepath,  # Ends in .keras
+    *args, **kwargs # Of Keras' `save`
+):
+    "Keras' `save`, in the format that can be loaded again."
+    if str(filepath).endswith(('.h5', '.hdf5')):
+        expected = "Expected a path that ends in .keras"
+        raise ValueError(f"{expected}. Received: {str(filepath)!r}, a .h5 file")
+    return keras.Model.save(self, filepath, *args, **kwargs)
 
 # %% ../../nbs/models/10_recommender.ipynb #10d1fb8f
 @patch
