@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 script = Path(__file__).with_name('replicas.py')
-quick = 'float64', 'adam-bn'
+quick = 'float64', 'adam-bn-handed'
 every = ['adam', 'adam-scores-arrays', 'adagrad-bn-scores', 'ftrl-arrays',
          'sgd', 'wide-bn']
 atol = dict(float64=1e-9, float32=1e-5)

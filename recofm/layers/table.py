@@ -179,7 +179,8 @@ def several_replicas() -> bool:
 def replica_number() -> int:
     "Which replica this is, from 0; None outside of replicas."
     context = tf.distribute.get_replica_context()
-    return context and int(tf.get_static_value(context.replica_id_in_sync_group))
+    if context is None: return None
+    return int(tf.get_static_value(context.replica_id_in_sync_group))
 
 def own_copy(
     variable # Of TensorFlow

@@ -151,7 +151,8 @@ class Recommender(keras.Model):
 
     def get_config(self):
         own, policy = dict(self.arguments, name=self.name), self.dtype_policy
-        return own if policy.name == 'float32' else own | dict(dtype=policy.name)
+        if policy.name == 'float32': return own
+        return own | dict(dtype=policy.name)
 
     @classmethod
     def from_config(cls, config): return cls(**config)
