@@ -85,7 +85,10 @@ def numbers(name):
         history = model.fit(x, y, batch_size=64, shuffle=False, **how)
     else:
         if 'scores' in name: model.set_target(3.5, 1.5)
-        history = model.fit(stream(x, y, 64), **how)
+        data = stream(x, y, 64)
+        if 'handed' in name:
+            data = strategy.experimental_distribute_dataset(data)
+        history = model.fit(data, **how)
     found = {f'weight {i}': w for i, w in enumerate(model.get_weights())}
     found |= {name: log for name, log in history.history.items()}
     found['evaluate'] = model.evaluate(x, y, batch_size=50, verbose=0)

@@ -179,7 +179,8 @@ def several_replicas() -> bool:
 def replica_number() -> int:
     "Which replica this is, from 0; None outside of replicas."
     context = tf.distribute.get_replica_context()
-    return context and int(tf.get_static_value(context.replica_id_in_sync_group))
+    if context is None: return None
+    return int(tf.get_static_value(context.replica_id_in_sync_group))
 
 def own_copy(
     variable # Of TensorFlow
@@ -211,13 +212,14 @@ def counted_by_examples(
     return custom_gradient(both)(loss)
 
 def shares(
-    touched,  # Distinct ids of this replica's rows, int32 (touched,)
-    examples, # How many the replica has, int32
+    touched,  # Distinct ids of this replica's rows, (touched,)
+    examples, # How many the replica has, a whole number
     dtype     # Of the shares
 ):
     "How often a row pays, (touched, 1): examples of all over of its replicas'."
     if not several_replicas(): return None
     context = tf.distribute.get_replica_context()
+    examples = tf.cast(examples, touched.dtype)
     own = tf.stack([touched, tf.fill(tf.shape(touched), examples)], axis=1)
     all_rows = context.all_gather(own, axis=0)
     ids, place = tf.unique(tf.concat([touched, all_rows[:, 0]], axis=0))

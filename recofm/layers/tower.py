@@ -97,7 +97,9 @@ def normalised_together(
 class BatchNormalization(keras.layers.BatchNormalization):
     "Keras' `BatchNormalization`, with a gradient of its own for rows of units."
     def call(self, x, training=False, mask=None):
-        if not (training and self.trainable and self._is_plain(x, mask)):
+        moves = training and self.trainable
+        if not (moves and self._is_plain(x, mask)):
+            if moves: self._check_alone()
             return super().call(x, training=training, mask=mask)
         by_batch = normalised_together if several_replicas() else normalised
         gamma, beta = self.gamma.value, self.beta.value
@@ -111,6 +113,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
         "Whether these are rows of units, with nothing special asked for."
         rows = len(x.shape) == 2 and self.axis in (-1, 1) and mask is None
         return rows and self.center and self.scale and not self.synchronized
+
+    def _check_alone(self):
+        "A `ValueError` where each replica would normalise for itself."
+        if self.synchronized or not several_replicas(): return
+        expected = "Expected, on several replicas, synchronized=True"
+        raise ValueError(f"{expected}. Received: {self.synchronized}")
 
     def _average(self, moving, now):
         "Move a running average towards what this batch has."

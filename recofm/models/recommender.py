@@ -26,11 +26,12 @@ from ..data.batches import Batches, examples_of, slice_inputs
 from ..data.fields import as_fields, check_count
 from ..data.inputs import check_inputs, check_target
 from ..data.inputs import mean_and_scale, needs_values, slot_fields
-from ..layers.internals import forget_calls
-from ..layers.internals import named_errors, share_policy
+from ..layers.internals import forget_calls, named_errors
+from ..layers.internals import share_policy, strategy_of
 from ..layers.table import check_in_graph
 from ..layers.table import counted_by_examples, ids_known
 from ..layers.table import replica_number, several_replicas
+from ..layers.tower import BatchNormalization
 from ..training.epochs import batches_in_order, can_group
 from ..training.epochs import TrainsInGroups, checked_weights
 from ..training.epochs import fit_in_groups
@@ -545,6 +546,7 @@ def _maybe_symbolic_build(self:Recommender, iterator=None, data_batch=None):
     if self._distribute_strategy is None:
         TrainsInGroups._maybe_symbolic_build(self, iterator, data_batch)
         return
+    _check_scope(self)
     _check_replicas(self)
     zeros = lambda a: tf.zeros((1, a.shape[1]), a.dtype)
     x = tf.nest.map_structure(zeros, self.symbolic_inputs())
@@ -554,38 +556,54 @@ def _maybe_symbolic_build(self:Recommender, iterator=None, data_batch=None):
 # %% ../../nbs/models/10_recommender.ipynb #571f2e68
 def _across_workers(model, logs):
     "Logs as vectors of one number, where several workers average them."
-    kind, strategy = tf.distribute.MultiWorkerMirroredStrategy, model.distribute_strategy
-    if not (isinstance(strategy, kind) and several_replicas()): return logs
+    strategy = model.distribute_strategy
+    workers = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+    if not (workers and several_replicas()): return logs
     return {name: tf.reshape(value, [1]) for name, value in logs.items()}
 
 @patch
 def train_step(self:Recommender, data):
+    "Keras' step."
     return _across_workers(self, keras.Model.train_step(self, data))
 
 @patch
 def test_step(self:Recommender, data):
+    "Keras' step."
     return _across_workers(self, keras.Model.test_step(self, data))
 
 # %% ../../nbs/models/10_recommender.ipynb #f8478a86
+def _not_joint(model):
+    "The names of Keras layers that normalise each replica's part by itself."
+    kind = keras.layers.BatchNormalization
+    layers = [l for l in model._flatten_layers() if isinstance(l, kind)]
+    return [l.name for l in layers
+            if not (l.synchronized or isinstance(l, BatchNormalization))]
+
+def _check_scope(model):
+    "A `ValueError` where a model and its optimizer have two strategies."
+    if strategy_of(model.optimizer) is model.distribute_strategy: return
+    expected = "Expected `compile` within the scope of the model's strategy"
+    raise ValueError(f"{expected}. Received an optimizer made outside of it")
+
 def _check_replicas(model):
-    "A `ValueError` for what several replicas cannot do together."
+    "A `ValueError` for what several replicas cannot do as one process does."
     if model.distribute_strategy.num_replicas_in_sync == 1: return
-    loss = named_loss(model.loss)
-    usual = 'sum_over_batch_size', 'mean'
-    reduction = getattr(loss, 'reduction', usual[0])
+    means, loss = ('sum_over_batch_size', 'mean'), named_loss(model.loss)
+    reduction = getattr(loss, 'reduction', means[0])
     scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
-    policy = model.dtype_policy.name
-    cannot = [
-        (model.steps_per_execution != 1, 'steps_per_execution=1',
-         model.steps_per_execution),
-        (model.jit_compile, 'jit_compile=False', model.jit_compile),
-        (model.run_eagerly, 'run_eagerly=False', model.run_eagerly),
-        (reduction not in usual, f"a loss that is a mean, {usual}", reduction),
-        (scaled, "'mixed_bfloat16', which needs no loss scaling", policy)]
-    for wrong, expected, received in cannot:
-        if wrong:
-            expected = f"Expected, on several replicas, {expected}"
-            raise ValueError(f"{expected}. Received: {received!r}")
+    alone = _not_joint(model)
+    wrong = {
+        'steps_per_execution=1': model.steps_per_execution != 1,
+        'jit_compile=False': model.jit_compile,
+        'run_eagerly=False': model.run_eagerly,
+        f"a loss whose reduction is one of {means}": reduction not in means,
+        "the policy 'mixed_bfloat16', without loss scaling": scaled,
+        f"synchronized=True of {alone}": len(alone) > 0}
+    expected = [what for what, is_wrong in wrong.items() if is_wrong]
+    if not expected: return
+    replicas = model.distribute_strategy.num_replicas_in_sync
+    needed = ' and '.join(expected)
+    raise ValueError(f"Expected {needed}. Received {replicas} replicas")
 
 # %% ../../nbs/models/10_recommender.ipynb #2528ca10
 @patch
