@@ -19,7 +19,7 @@ run: install
 	$(BIN)/recofm recommend runs/ml-100k --user 42 -k 10
 
 test: install
-	$(BIN)/python -m pytest --cov=recofm --cov-report=term-missing:skip-covered
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov=recofm --cov-report=term-missing:skip-covered
 
 # For contributors: export the package, run the pages in place, keep their outputs but not what TensorFlow logs. One page: PAGES=nbs/models/20_fm.ipynb; none: PAGES=
 PAGES ?= $(sort $(shell find nbs -name '*.ipynb' -not -path '*/.*' -not -path 'nbs/tutorials/*'))

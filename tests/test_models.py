@@ -15,7 +15,8 @@ def graphs():
 
 
 def use_and_forget(name):
-    fields = [Field('user_id', 9, side='user'), Field('item_id', 9, side='item')]
+    names = 'user_id', 'item_id'
+    fields = [Field(name, 9, side=name[:4]) for name in names]
     model = getattr(models, name)(fields)
     model.compile()
     ids = np.arange(18).reshape(9, 2) % 9

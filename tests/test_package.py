@@ -40,30 +40,6 @@ def test_the_package_and_its_rooms_are_light_to_import(project):
     assert loaded_by('import ' + ', '.join(rooms)) == []
 
 
-load_all = """
-import sys
-{}
-import keras
-from pathlib import Path
-for path in sys.argv[1:]: print(type(keras.saving.load_model(path)).__name__)"""
-
-
-@pytest.mark.parametrize('imported', [
-    'import recofm.models', 'from recofm.models import FM',
-    'from recofm.models.fm import FM'])
-def test_one_import_lets_keras_load_the_family(imported, tmp_path):
-    from recofm import models
-    from recofm.data import Field
-    fields = [Field('user_id', 5, side='user'), Field('item_id', 5, side='item')]
-    own = dict(DeepFM=dict(hidden_units=[4]), AutoInt={}, FM={})
-    paths = [tmp_path/f'{name}.keras' for name in own]
-    for (name, options), path in zip(own.items(), paths):
-        getattr(models, name)(fields, **options).save(path)
-    command = [sys.executable, '-c', load_all.format(imported), *map(str, paths)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert run.stdout.split() == list(own), run.stderr
-
-
 call_for_help = """
 import sys
 from recofm.cli import main

@@ -152,7 +152,8 @@ def exports_the_same_function(case):
     "A SavedModel, and an ONNX file, give the same numbers."
     model, _ = case.trained
     onnx = all(map(find_spec, ('tf2onnx', 'onnxruntime')))
-    runs = dict(tf_saved_model=_served) | ({'onnx': _run_by_onnx} if onnx else {})
+    runs = dict(tf_saved_model=_served)
+    if onnx: runs['onnx'] = _run_by_onnx
     for format, run in runs.items():
         with TemporaryDirectory() as folder:
             path = f'{folder}/model'
