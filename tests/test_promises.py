@@ -1231,7 +1231,7 @@ def test_the_file_holds_the_promises():
 
 
 def test_the_page_shows_them(project):
-    page = project/'nbs/models/13_promises.ipynb'
+    page = project/'nbs/models/14_promises.ipynb'
     cells = json.loads(page.read_text('utf-8'))['cells']
     outputs = [o for cell in cells for o in cell.get('outputs', [])]
     shown = [''.join(o.get('data', {}).get('text/markdown', ''))

@@ -44,4 +44,5 @@ def __getattr__(name):
         raise AttributeError(f"recofm.models has no {name!r}. {expected}")
     return getattr(import_module(_pages[name]), name)
 
-for _page in set(_pages.values()): import_module(_page)
+_methods = ['recofm.models.saving']         # of every model
+for _page in [*_pages.values(), *_methods]: import_module(_page)

@@ -4,20 +4,16 @@
 
 # %% auto #0
 __all__ = ['bound_arguments', 'is_stream', 'check_keys', 'check_stream', 'checked_data', 'Recommender', 'RunningAUC',
-           'gives_probabilities', 'named_loss', 'takes_logits', 'is_of_probabilities', 'arrays_in', 'with_checked_ids',
+           'gives_probabilities', 'named_loss', 'takes_logits', 'is_of_probabilities', 'with_checked_ids',
            'expected_of']
 
 # %% ../../nbs/models/10_recommender.ipynb #c55c8c0a
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 import inspect
-import random
-import re
 import warnings
 from dataclasses import asdict
 from functools import partial
-from importlib.util import find_spec
 from fastcore.basics import patch
-import h5py
 import keras
 from keras.saving import register_keras_serializable
 import numpy as np
@@ -171,6 +167,25 @@ class Recommender(TrainsInGroups, keras.Model):
         "Whether each layer, and each weight, is trained."
         parts = [*self._flatten_layers(), *self.weights]
         return [part.trainable for part in parts]
+
+# %% ../../nbs/models/10_recommender.ipynb #04a91363
+@patch
+def get_config(self:Recommender) -> dict:
+    "The arguments, the policy, and what is frozen or trained by hand."
+    config, policy = dict(self.arguments, name=self.name), self.dtype_policy
+    if policy.name != 'float32': config |= dict(dtype=policy.name)
+    trained = self.trained_parts()
+    return config if trained == self.made else config | dict(trained=trained)
+
+@patch(cls_method=True)
+def from_config(cls:Recommender, config):
+    "A model of these arguments, with the same parts frozen."
+    arguments = {k: v for k, v in config.items() if k != 'trained'}
+    model = cls(**arguments)
+    parts = [*model._flatten_layers(), *model.weights]
+    for part, trained in zip(parts, config.get('trained', [])):
+        if part.trainable != trained: part.trainable = trained
+    return model
 
 # %% ../../nbs/models/10_recommender.ipynb #a38fc0b0
 @patch
@@ -360,133 +375,6 @@ def compute_loss(self:Recommender,
         y_pred = standard(y_pred) if logit is None else logit
         y = standard(y)
     return keras.Model.compute_loss(self, x, y, y_pred, sample_weight, training)
-
-# %% ../../nbs/models/10_recommender.ipynb #04a91363
-@patch
-def get_config(self:Recommender) -> dict:
-    "The arguments, the policy, and what is frozen or trained by hand."
-    config, policy = dict(self.arguments, name=self.name), self.dtype_policy
-    if policy.name != 'float32': config |= dict(dtype=policy.name)
-    trained = self.trained_parts()
-    return config if trained == self.made else config | dict(trained=trained)
-
-@patch(cls_method=True)
-def from_config(cls:Recommender, config):
-    "A model of these arguments, with the same parts frozen."
-    arguments = {k: v for k, v in config.items() if k != 'trained'}
-    model = cls(**arguments)
-    parts = [*model._flatten_layers(), *model.weights]
-    for part, trained in zip(parts, config.get('trained', [])):
-        if part.trainable != trained: part.trainable = trained
-    return model
-
-# %% ../../nbs/models/10_recommender.ipynb #ba4dbc33
-def arrays_in(
-    path # Of a file .weights.h5
-) -> list[str]:
-    "The names of its arrays of weights, without what else is kept there."
-    names, others = [], r'^optimizer/|dropout(_\d+)?/vars/\d+$'
-    def note(name, item):
-        weights = isinstance(item, h5py.Dataset) and not re.search(others, name)
-        if weights: names.append(name)
-    with h5py.File(path) as file: file.visititems(note)
-    return names
-
-@patch
-def load_weights(self:Recommender,
-    filepath,            # As Keras saves weights
-    skip_mismatch=False, # Whether what differs is left out
-    **kwargs             # Of Keras' `load_weights`
-):
-    "Keras' loading, of the weights of such a model."
-    if str(filepath).endswith('.weights.h5') and not skip_mismatch:
-        found, own = arrays_in(filepath), len(self.weights)
-        older = own - 2 * (self.target_mean is not None)
-        if len(found) not in (own, older):
-            expected = f"Expected the {own} arrays of {type(self).__name__}"
-            parts = sorted({name.split('/vars')[0] for name in found})
-            received = f"{len(found)} in {str(filepath)!r}, of {parts}"
-            raise ValueError(f"{expected}. Received {received}")
-    options = dict(skip_mismatch=skip_mismatch) | kwargs
-    return keras.Model.load_weights(self, filepath, **options)
-
-# %% ../../nbs/models/10_recommender.ipynb #e88b21e0
-@patch
-def save(self:Recommender,
-    filepath,  # Ends in .keras
-    *args, **kwargs # Of Keras' `save`
-):
-    "Keras' `save`, in the format that can be loaded again."
-    if str(filepath).endswith(('.h5', '.hdf5')):
-        expected = "Expected a path that ends in .keras"
-        raise ValueError(f"{expected}. Received: {str(filepath)!r}, a .h5 file")
-    return keras.Model.save(self, filepath, *args, **kwargs)
-
-# %% ../../nbs/models/10_recommender.ipynb #10d1fb8f
-@patch
-def _with_target(self:Recommender, values, expected):
-    "The values of weights, with 0 and 1 where the target's are lacking."
-    if self.target_mean is None or len(values) != expected - 2: return values
-    place = len(self._trainable_variables)
-    start = np.float32(0), np.float32(1)
-    return [*values[:place], *start, *values[place:]]
-
-@patch
-def load_own_variables(self:Recommender, store):
-    "Keras' loading; a file may lack the target's mean and scale."
-    values = [store[str(i)] for i in range(len(store.keys()))]
-    own = len(self._trainable_variables + self._non_trainable_variables)
-    named = enumerate(self._with_target(values, own))
-    keras.Model.load_own_variables(self, {str(i): v for i, v in named})
-
-@patch
-def set_weights(self:Recommender,
-    weights # Arrays in the order of `weights`
-):
-    "Keras' `set_weights`; the list may lack the target's mean and scale."
-    weights = self._with_target(weights, len(self.weights))
-    keras.Model.set_weights(self, weights)
-
-# %% ../../nbs/models/10_recommender.ipynb #8c55de29
-@patch
-def signature(self:Recommender):
-    "What the model takes, as a structure of Keras' `InputSpec`."
-    slots = len(slot_fields(self.fields))
-    spec = partial(keras.InputSpec, shape=(None, slots))
-    ids = spec(dtype='int32', name='ids')
-    if not needs_values(self.fields): return ids
-    return dict(ids=ids, values=spec(dtype='float32', name='values'))
-
-def _serving(model):
-    "What a model gives, as TensorFlow's own function of what it takes."
-    spec = keras.tree.map_structure(
-        lambda s: tf.TensorSpec(s.shape, s.dtype, s.name), model.signature())
-    @tf.function(input_signature=[spec], autograph=False)
-    def serving_default(inputs): return model(inputs)
-    return serving_default
-
-Recommender._default_save_signature = property(_serving)
-
-# %% ../../nbs/models/10_recommender.ipynb #995b395e
-@patch
-def export(self:Recommender,
-    filepath,               # Of a folder; of a file for ONNX
-    format='tf_saved_model',# Or 'onnx'
-    input_signature=None,   # None: ids, int32, and values, float32
-    **kwargs                # Of Keras' `export`
-):
-    "Keras' `export`, to the formats that are known to be right."
-    proven = 'tf_saved_model', 'onnx'
-    if format not in proven:
-        expected = f"Expected format to be one of {proven}"
-        why = "for no other is it known that it gives the same scores"
-        raise ValueError(f"{expected}: {why}. Received: {format!r}")
-    onnx = format == 'onnx'
-    if onnx and not find_spec('tf2onnx'):
-        raise ImportError("ONNX needs tf2onnx: pip install 'recofm[export]'")
-    options = dict(input_signature=input_signature or [self.signature()])
-    with ids_known() if onnx else nullcontext():
-        return keras.Model.export(self, filepath, format, **options, **kwargs)
 
 # %% ../../nbs/models/10_recommender.ipynb #3bc82819
 @patch(as_prop=True)
