@@ -4,11 +4,9 @@
 
 # %% auto #0
 __all__ = ['bound_arguments', 'is_stream', 'check_keys', 'check_stream', 'checked_data', 'Recommender', 'RunningAUC',
-           'gives_probabilities', 'named_loss', 'takes_logits', 'is_of_probabilities', 'with_checked_ids',
-           'expected_of']
+           'gives_probabilities', 'named_loss', 'takes_logits', 'is_of_probabilities', 'expected_of']
 
 # %% ../../nbs/models/10_recommender.ipynb #c55c8c0a
-from contextlib import contextmanager
 import inspect
 import warnings
 from dataclasses import asdict
@@ -23,11 +21,8 @@ from ..data.fields import as_fields, check_count
 from ..data.inputs import check_inputs, check_target
 from ..data.inputs import mean_and_scale, needs_values, slot_fields
 from ..layers.internals import forget_calls, named_errors
-from ..layers.internals import share_policy, strategy_of
-from ..layers.table import check_in_graph
-from ..layers.table import counted_by_examples, ids_known
-from ..layers.table import replica_number, several_replicas
-from ..layers.tower import BatchNormalization
+from ..layers.internals import share_policy
+from ..layers.table import ids_known
 from ..training.epochs import batches_in_order, can_group
 from ..training.epochs import TrainsInGroups, checked_weights
 from ..training.epochs import fit_in_groups
@@ -375,123 +370,6 @@ def compute_loss(self:Recommender,
         y_pred = standard(y_pred) if logit is None else logit
         y = standard(y)
     return keras.Model.compute_loss(self, x, y, y_pred, sample_weight, training)
-
-# %% ../../nbs/models/10_recommender.ipynb #3bc82819
-@patch(as_prop=True)
-def losses(self:Recommender):
-    "This replica's penalties, in the type in which Keras adds to a loss."
-    here, penalties = replica_number(), keras.Model.losses.fget(self)
-    own = [p for p in penalties if getattr(p, '_replica', here) == here]
-    return [tf.cast(p, keras.config.floatx()) for p in own]
-
-# %% ../../nbs/models/10_recommender.ipynb #e1d27254
-def with_checked_ids(
-    data,  # A batch: inputs, or a tuple that begins with them
-    fields # List of `Field`s
-):
-    "The same batch, whose ids are checked in the graph."
-    if isinstance(data, tuple):
-        return with_checked_ids(data[0], fields), *data[1:]
-    if not isinstance(data, dict): return check_in_graph(data, fields)
-    return dict(data, ids=check_in_graph(data['ids'], fields))
-
-@contextmanager
-def _without_xla(model):
-    "Within it, the model's functions are made for TensorFlow alone."
-    before, model.jit_compile = model.jit_compile, False
-    try: yield
-    finally: model.jit_compile = before
-
-# %% ../../nbs/models/10_recommender.ipynb #8bac9772
-@patch
-def _make_function(self:Recommender, step_function):
-    "Keras' function of a step; what XLA compiles begins after the check."
-    if not self.jit_compile or self.run_eagerly:
-        return keras.Model._make_function(self, step_function)
-    step = tf.function(step_function, jit_compile=True, reduce_retracing=True)
-    checked = lambda data: step(with_checked_ids(data, self.fields))
-    with _without_xla(self): return keras.Model._make_function(self, checked)
-
-@patch
-def make_predict_function(self:Recommender, force=False):
-    "Keras' function that scores a batch, never compiled by XLA."
-    with _without_xla(self):
-        return keras.Model.make_predict_function(self, force)
-
-# %% ../../nbs/models/10_recommender.ipynb #576dccbf
-@patch
-def _compute_loss(self:Recommender, x=None, y=None, y_pred=None,
-                  sample_weight=None, training=True):
-    "Keras' loss; in training on several replicas, counted by examples."
-    options = dict(sample_weight=sample_weight, training=training)
-    loss = self.compute_loss(x, y, y_pred, **options)
-    if not training: return loss
-    return counted_by_examples(loss, tf.shape(y_pred)[0])
-
-@patch
-def _maybe_symbolic_build(self:Recommender, iterator=None, data_batch=None):
-    "What Keras makes before it trains under a strategy, from zeros."
-    if self._distribute_strategy is None:
-        TrainsInGroups._maybe_symbolic_build(self, iterator, data_batch)
-        return
-    _check_scope(self)
-    _check_replicas(self)
-    zeros = lambda a: tf.zeros((1, a.shape[1]), a.dtype)
-    x = tf.nest.map_structure(zeros, self.symbolic_inputs())
-    with self.distribute_strategy.scope():
-        self._symbolic_build(data_batch=(x, tf.zeros((1, 1)), None))
-
-# %% ../../nbs/models/10_recommender.ipynb #571f2e68
-def _across_workers(model, logs):
-    "Logs as vectors of one number, where several workers average them."
-    strategy = model.distribute_strategy
-    workers = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
-    if not (workers and several_replicas()): return logs
-    return {name: tf.reshape(value, [1]) for name, value in logs.items()}
-
-@patch
-def train_step(self:Recommender, data):
-    "Keras' step."
-    return _across_workers(self, keras.Model.train_step(self, data))
-
-@patch
-def test_step(self:Recommender, data):
-    "Keras' step."
-    return _across_workers(self, keras.Model.test_step(self, data))
-
-# %% ../../nbs/models/10_recommender.ipynb #f8478a86
-def _not_joint(model):
-    "The names of Keras layers that normalise each replica's part by itself."
-    kind = keras.layers.BatchNormalization
-    layers = [l for l in model._flatten_layers() if isinstance(l, kind)]
-    return [l.name for l in layers
-            if not (l.synchronized or isinstance(l, BatchNormalization))]
-
-def _check_scope(model):
-    "A `ValueError` where a model and its optimizer have two strategies."
-    if strategy_of(model.optimizer) is model.distribute_strategy: return
-    expected = "Expected `compile` within the scope of the model's strategy"
-    raise ValueError(f"{expected}. Received an optimizer made outside of it")
-
-def _check_replicas(model):
-    "A `ValueError` for what several replicas cannot do as one process does."
-    if model.distribute_strategy.num_replicas_in_sync == 1: return
-    means, loss = ('sum_over_batch_size', 'mean'), named_loss(model.loss)
-    reduction = getattr(loss, 'reduction', means[0])
-    scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
-    alone = _not_joint(model)
-    wrong = {
-        'steps_per_execution=1': model.steps_per_execution != 1,
-        'jit_compile=False': model.jit_compile,
-        'run_eagerly=False': model.run_eagerly,
-        f"a loss whose reduction is one of {means}": reduction not in means,
-        "the policy 'mixed_bfloat16', without loss scaling": scaled,
-        f"synchronized=True of {alone}": len(alone) > 0}
-    expected = [what for what, is_wrong in wrong.items() if is_wrong]
-    if not expected: return
-    replicas = model.distribute_strategy.num_replicas_in_sync
-    needed = ' and '.join(expected)
-    raise ValueError(f"Expected {needed}. Received {replicas} replicas")
 
 # %% ../../nbs/models/10_recommender.ipynb #2528ca10
 @patch
