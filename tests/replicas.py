@@ -4,6 +4,7 @@ devices of one process, or by one of two workers.
     python replicas.py one|mirrored|worker POLICY CASES FILE
 
 It leaves all numbers of each case in FILE: weights, logs, scores."""
+import inspect
 import sys
 
 import numpy as np
@@ -22,8 +23,9 @@ else:
 
 import keras
 from recofm.data.fields import Field
+from recofm import models
 from recofm.models.deepfm import DeepFM
-from recofm.models.wide_deep import WideDeep, wide_deep_optimizer
+from recofm.models.wide_deep import wide_deep_optimizer
 from recofm.training.optimizers import SparseAdagrad, SparseAdam
 from recofm.training.optimizers import SparseFtrl, SparseSGD, full_table_ops
 
@@ -33,6 +35,7 @@ size = 1009                                  # rows of a field, a rare number
 fields = [Field('user_id', size, 4, side='user'),
           Field('item_id', size, 4, side='item'),
           Field('genres', 30, 4, 'multi', 'item', slots=3)]
+known = models.family
 clipped = dict(global_clipnorm=.05, weight_decay=.01)
 optimizers = dict(
     adam=lambda: SparseAdam(.01, **clipped), ftrl=lambda: SparseFtrl(.05),
@@ -51,18 +54,18 @@ def examples(n, seed=0):
     return dict(ids=ids, values=values), y.astype('float32')
 
 
-def made(name, **options):
+def made(name):
     "A compiled model; its name says the optimizer and what else is asked for."
     optimizer, *rest = name.split('-')
-    keras.utils.set_random_seed(0)
+    kind = next((getattr(models, w) for w in rest if w in known), DeepFM)
+    options = dict(hidden_units=(8, 4), bn_use='bn' in rest, dropout=0.,
+                   crosses=[['user_id', 'genres']])
+    options |= dict.fromkeys(('fm_w_reg', 'w_reg', 'embed_reg', 'v_reg'), 1e-3)
+    takes = inspect.signature(kind.__init__).parameters
+    options = {name: o for name, o in options.items() if name in takes}
     if 'scores' in rest: options['output_activation'] = None
-    options |= dict(hidden_units=(8, 4), bn_use='bn' in rest)
-    options |= dict(embed_reg=1e-3)
-    if optimizer == 'wide':
-        crosses = [['user_id', 'genres']]
-        model = WideDeep(fields, crosses=crosses, w_reg=1e-3, **options)
-    else:
-        model = DeepFM(fields, fm_w_reg=1e-3, **options)
+    keras.utils.set_random_seed(0)
+    model = kind(fields, **options)
     model.compile(optimizers[optimizer]())
     return model
 

@@ -15,7 +15,7 @@ import pytest
 script = Path(__file__).with_name('replicas.py')
 quick = 'float64', 'adam-bn-handed'
 every = ['adam', 'adam-scores-arrays', 'adagrad-bn-scores', 'ftrl-arrays',
-         'sgd', 'wide-bn']
+         'sgd', 'wide-bn-WideDeep']
 atol = dict(float64=1e-9, float32=1e-5)
 
 
@@ -79,6 +79,13 @@ def test_two_devices_and_two_workers_are_one(tmp_path):
     name = quick[1]
     assert one[f'{name}: loss'][1] < one[f'{name}: loss'][0]
     assert (one[f'{name}: long'] == 0).all()
+
+
+def test_all_models(tmp_path, request):
+    if not request.config.getoption('slow'): pytest.skip('with --slow')
+    from recofm.models import family
+    cases = ','.join(f'adam-{kind}' for kind in family)
+    assert_as_one(numbers_of(tmp_path, ('float64', cases), 900), 1e-9)
 
 
 @pytest.mark.parametrize('policy', atol)
