@@ -84,6 +84,11 @@ def call(self:InteractingLayer,
     form = -1, e.shape[1], self.heads * self.units
     return tf.nn.relu(tf.reshape(mixed, form))
 
+@patch
+def compute_output_shape(self:InteractingLayer, input_shape):
+    "Each field's vector has the length of all heads together."
+    return (*input_shape[:2], self.heads * self.units)
+
 # %% ../../nbs/models/65_self_attention.ipynb #3711a7ec
 def present_fields(
     inputs, # Ids, or ids and values

@@ -90,6 +90,13 @@ def call(self:CIN, x0):
         out.append(tf.reduce_sum(kept, axis=2))
     return tf.concat(out, axis=1)
 
+@patch
+def compute_output_shape(self:CIN, input_shape):
+    "As many numbers as maps are kept."
+    *below, last = self.cin_size or [0]
+    kept = [n // 2 if self.split_half else n for n in below]
+    return input_shape[0], sum(kept) + last
+
 # %% ../../nbs/models/55_xdeepfm.ipynb #ae85a4d9
 class xDeepFM(Recommender):
     "A linear part, CIN and a tower on one table (Lian et al. 2018)."
