@@ -64,8 +64,8 @@ def make_predict_function(self:Recommender, force=False):
 def _compute_loss(self:Recommender, x=None, y=None, y_pred=None,
                   sample_weight=None, training=True):
     "Keras' loss; in training on several replicas, counted by examples."
-    options = dict(sample_weight=sample_weight, training=training)
-    loss = self.compute_loss(x, y, y_pred, **options)
+    loss = keras.Model._compute_loss(
+        self, x, y, y_pred, sample_weight, training)
     if not training: return loss
     return counted_by_examples(loss, tf.shape(y_pred)[0])
 

@@ -34,16 +34,23 @@ def _plain(argument):
     of_numpy = isinstance(argument, (np.ndarray, np.generic))
     return argument.tolist() if of_numpy else argument
 
+def _signature(cls):
+    "That of the class's `__init__`, or of the first above that names fields."
+    known = [inspect.signature(c.__init__) for c in cls.__mro__]
+    return next(s for s in known if 'feature_columns' in s.parameters)
+
 def bound_arguments(
-    cls,  # A class whose first argument is feature_columns
-    *args, **kwargs
+    cls,            # A class whose `__init__` takes feature_columns
+    *args, **kwargs # As its `__init__` is called, without self
 ) -> dict:
     "A call's arguments by name, with defaults, and fields as dictionaries."
-    bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)
+    signature = _signature(cls)
+    bound = signature.bind(None, *args, **kwargs)
     bound.apply_defaults()
     named = list(bound.arguments.items())[1:]               # the first is self
     config = {name: _plain(argument) for name, argument in named}
-    config |= config.pop('kwargs', {})
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD: config |= config.pop(name)
     fields = [asdict(f) for f in as_fields(config['feature_columns'])]
     return config | dict(feature_columns=fields)
 

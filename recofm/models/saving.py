@@ -9,7 +9,6 @@ __all__ = ['arrays_in']
 from contextlib import nullcontext
 from functools import partial
 from importlib.util import find_spec
-import re
 from fastcore.basics import patch
 import h5py
 import keras
@@ -24,10 +23,11 @@ def arrays_in(
     path # Of a file .weights.h5
 ) -> list[str]:
     "The names of its arrays of weights, without what else is kept there."
-    names, others = [], r'^optimizer/|dropout(_\d+)?/vars/\d+$'
+    names = []
     def note(name, item):
-        weights = isinstance(item, h5py.Dataset) and not re.search(others, name)
-        if weights: names.append(name)
+        if name.startswith('optimizer/') or not hasattr(item, 'dtype'): return
+        random_state = item.dtype.kind in 'iu' and item.shape == (2,)
+        if not random_state: names.append(name)
     with h5py.File(path) as file: file.visititems(note)
     return names
 
@@ -123,6 +123,9 @@ def export(self:Recommender,
     onnx = format == 'onnx'
     if onnx and not find_spec('tf2onnx'):
         raise ImportError("ONNX needs tf2onnx: pip install 'recofm[export]'")
+    if onnx and 'bfloat16' in self.dtype_policy.name:
+        expected = "ONNX expects float32, float64 or mixed_float16"
+        raise ValueError(f"{expected}. Received: {self.dtype_policy.name}")
     options = dict(input_signature=input_signature or [self.signature()])
     with ids_known() if onnx else nullcontext():
         return keras.Model.export(self, filepath, format, **options, **kwargs)
