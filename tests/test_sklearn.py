@@ -116,7 +116,7 @@ def test_fitting_moves_no_global_generator(songs):
 def test_one_random_state_gives_one_result(songs):
     "Whether a model was traced before, was pickled, or other seeds were used."
     X, y = songs
-    estimators.kept.clear()
+    estimators.traced_models.clear()
     first = FMClassifier(**short).fit(X, y).decision_function(X)
     other = FMClassifier(**short | dict(random_state=1)).fit(X, y)
     assert (other.decision_function(X) != first).any()

@@ -159,7 +159,7 @@ def penalty(
     linear=True,  # Whether a row begins with a weight
     shares=None   # How often each row counts, (touched, 1); None: once
 ):
-    "The L2 penalty on the rows, and its gradient: 2 times strength times row."
+    "The L2 penalty on the rows, with its gradient in closed form."
     dim = rows.shape[1] - linear
     strength = tf.constant([w_reg] * linear + [v_reg] * dim, rows.dtype)
     each = strength if shares is None else strength * shares
@@ -171,12 +171,12 @@ def penalty(
 
 # %% ../../nbs/layers/10_table.ipynb #03facc76
 def several_replicas() -> bool:
-    "Whether this is one replica's part of a step that others take with it."
+    "Whether this code runs in one of several replicas."
     strategy = tf.distribute.get_strategy()
     together = strategy.num_replicas_in_sync > 1
     return together and not tf.distribute.in_cross_replica_context()
 
-def replica_number() -> int:
+def replica_number() -> int | None:
     "Which replica this is, from 0; None outside of replicas."
     context = tf.distribute.get_replica_context()
     if context is None: return None
@@ -199,11 +199,12 @@ def joint(
     context = tf.distribute.get_replica_context()
     return context.all_reduce(tf.distribute.ReduceOp.SUM, number)
 
+# %% ../../nbs/layers/10_table.ipynb #e83b5a17
 def counted_by_examples(
     loss,    # This replica's, a number
     examples # How many the replica has, int32
 ):
-    "The same loss; its gradient counts as the examples in the joint batch."
+    "The same loss, its gradient weighted by the replica's share of examples."
     if not several_replicas(): return loss
     n = tf.cast(examples, loss.dtype)
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
@@ -211,12 +212,13 @@ def counted_by_examples(
     both = lambda loss: (tf.identity(loss), lambda upstream: upstream * counts)
     return custom_gradient(both)(loss)
 
+# %% ../../nbs/layers/10_table.ipynb #f05c8d29
 def shares(
     touched,  # Distinct ids of this replica's rows, (touched,)
     examples, # How many the replica has, a whole number
     dtype     # Of the shares
 ):
-    "How often a row pays, (touched, 1): examples of all over of its replicas'."
+    "How often a row pays: all examples over those of the replicas touching it."
     if not several_replicas(): return None
     context = tf.distribute.get_replica_context()
     examples = tf.cast(examples, touched.dtype)

@@ -230,7 +230,7 @@ def with_loss_scale(
     optimizer,  # A Keras optimizer
     policy: str # Name of the model's dtype policy
 ):
-    "The optimizer, wrapped where the policy asks for it and nobody has."
+    "The optimizer, in `SparseLossScale` where the policy is mixed_float16."
     kind = keras.optimizers.LossScaleOptimizer
     if policy != 'mixed_float16' or isinstance(optimizer, kind):
         return optimizer
