@@ -36,6 +36,7 @@ def contract_fields(
     age = Field('age', 2, dim, 'numeric', 'user')
     return [users, items], [few, genres, age]
 
+# %% ../../nbs/models/13_contract.ipynb #8a460474
 def contract_data(
     fields,       # List of `Field`s
     examples=256, # How many

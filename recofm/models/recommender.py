@@ -163,6 +163,7 @@ def ready(self:Recommender):
 
 @patch
 def call(self:Recommender, inputs, training=False):
+    "The output for ids, or for ids and values."
     logit = self.logit(check_keys(inputs), training=training)
     return self.output_of(logit)
 
@@ -267,6 +268,7 @@ class RunningAUC(keras.metrics.Metric):
 # %% ../../nbs/models/10_recommender.ipynb #247206be
 @patch
 def result(self:RunningAUC):
+    "The area, from the counts of all batches."
     above = tf.cumsum(self.counts.value, reverse=True)   # (thresholds, 2)
     rates = tf.math.divide_no_nan(above, above[:1])
     x, y = tf.unstack(rates, axis=1)   # false and true positive rate
@@ -274,6 +276,7 @@ def result(self:RunningAUC):
 
 @patch
 def get_config(self:RunningAUC):
+    "The arguments that it was made with."
     own = dict(num_thresholds=self.num_thresholds,
                from_logits=self.from_logits)
     return keras.metrics.Metric.get_config(self) | own
