@@ -13,6 +13,7 @@ import random
 from functools import cached_property, partial
 from importlib.util import find_spec
 from tempfile import TemporaryDirectory
+from fastcore.basics import patch
 import keras
 import numpy as np
 import tensorflow as tf
@@ -24,7 +25,9 @@ from .recommender import gives_probabilities
 from ..training.optimizers import SparseAdam
 
 # %% ../../nbs/models/13_contract.ipynb #be08dc6b
-def contract_fields(dim=4):
+def contract_fields(
+    dim=4 # Length of the vectors
+) -> list:
     "The two sets of fields on which a model is checked."
     users = Field('user_id', 30, dim, side='user')
     items = Field('item_id', 20, dim, side='item')
@@ -33,7 +36,12 @@ def contract_fields(dim=4):
     age = Field('age', 2, dim, 'numeric', 'user')
     return [users, items], [few, genres, age]
 
-def contract_data(fields, examples=256, seed=0):
+# %% ../../nbs/models/13_contract.ipynb #8a460474
+def contract_data(
+    fields,       # List of `Field`s
+    examples=256, # How many
+    seed=0        # Of what is drawn
+) -> tuple:
     "Inputs of these fields, some padding, and a target that depends on them."
     rng, slot = np.random.default_rng(seed), slot_fields(fields)
     sizes = np.array([f.size for f in fields])[slot]
@@ -45,7 +53,9 @@ def contract_data(fields, examples=256, seed=0):
     return dict(ids=ids, values=values), target
 
 # %% ../../nbs/models/13_contract.ipynb #a54b8a83
-def other_padding(x):
+def other_padding(
+    x # Ids, or ids and values
+):
     "The same inputs, with other ids wherever the value is 0."
     if not isinstance(x, dict): return x
     others = 1 - np.minimum(x['ids'], 1)
@@ -54,7 +64,12 @@ def other_padding(x):
 # %% ../../nbs/models/13_contract.ipynb #ce45b6c5
 class Case:
     "A model to be made, and data to try it on."
-    def __init__(self, make, x, y): self.make, self.x, self.y = make, x, y
+    def __init__(self,
+        make, # A function that makes the model
+        x,    # Its inputs
+        y     # Target, (examples,)
+    ):
+        self.make, self.x, self.y = make, x, y
 
     def fresh(self):
         "A model at its start, the same each time."
@@ -64,32 +79,42 @@ class Case:
     @cached_property
     def untrained(self): return self.fresh()
 
-    def fit(self, model, x):
-        "The losses of twelve epochs."
-        random.seed(0)                               # the order of examples
-        options = dict(batch_size=32, epochs=12, verbose=0)
-        return model.fit(x, self.y, **options).history['loss']
-
     @cached_property
-    def trained(self):
-        "A trained model and its losses."
-        model = self.fresh()
-        model.compile(SparseAdam(.02), metrics=[])
-        model.optimizer.build(model.trainable_variables)
-        state = model.variables + model.optimizer.variables
-        self.start = [v.numpy() for v in state]
-        return model, self.fit(model, self.x)
+    def trained(self): return self.train()
 
-    def train_again(self):
-        "The trained model, trained from its start with other padding."
-        model, _ = self.trained
-        state = model.variables + model.optimizer.variables
-        for v, value in zip(state, self.start): v.assign(value)
-        untrained = self.untrained.get_weights()
-        for own, other in zip(model.get_weights(), untrained):
-            np.testing.assert_array_equal(own, other)
-        self.fit(model, other_padding(self.x))
-        return model
+# %% ../../nbs/models/13_contract.ipynb #7cd3bfc6
+@patch
+def fit(self:Case,
+    model, # Compiled
+    x      # Inputs of it
+) -> list:
+    "The losses of twelve epochs."
+    random.seed(0)                                   # the order of examples
+    options = dict(batch_size=32, epochs=12, verbose=0)
+    return model.fit(x, self.y, **options).history['loss']
+
+@patch
+def train(self:Case) -> tuple:
+    "A trained model and its losses; its start is kept."
+    model = self.fresh()
+    model.compile(SparseAdam(.02), metrics=[])
+    model.optimizer.build(model.trainable_variables)
+    state = model.variables + model.optimizer.variables
+    self.start = [v.numpy() for v in state]
+    return model, self.fit(model, self.x)
+
+# %% ../../nbs/models/13_contract.ipynb #844b1b08
+@patch
+def train_again(self:Case):
+    "The trained model, trained from its start with other padding."
+    model, _ = self.trained
+    state = model.variables + model.optimizer.variables
+    for v, value in zip(state, self.start): v.assign(value)
+    untrained = self.untrained.get_weights()
+    for own, other in zip(model.get_weights(), untrained):
+        np.testing.assert_array_equal(own, other)
+    self.fit(model, other_padding(self.x))
+    return model
 
 # %% ../../nbs/models/13_contract.ipynb #2747bb7b
 def _output(model, x): return model(x).numpy()
@@ -141,13 +166,14 @@ def _run_by_onnx(path, x):
     "What ONNX Runtime makes of an ONNX file."
     from onnxruntime import InferenceSession
     session = InferenceSession(path, providers=['CPUExecutionProvider'])
-    given = x if isinstance(x, dict) else dict(ids=x)
+    named = x if isinstance(x, dict) else dict(ids=x)
     taken = {i.name: i.type for i in session.get_inputs()}
     kinds = dict(ids='tensor(int32)', values='tensor(float)')
-    expected = {name: kinds[name] for name in given}
+    expected = {name: kinds[name] for name in named}
     assert taken == expected, f'Expected {expected}. Received {taken}'
-    return session.run(None, given)[0]
+    return session.run(None, named)[0]
 
+# %% ../../nbs/models/13_contract.ipynb #3b1c8c08
 def exports_the_same_function(case):
     "A SavedModel, and an ONNX file, give the same numbers."
     model, _ = case.trained
@@ -163,8 +189,10 @@ def exports_the_same_function(case):
             then, _output(model, case.x), rtol=1e-5, atol=1e-6, err_msg=format)
 
 # %% ../../nbs/models/13_contract.ipynb #c260a7a0
-def table_layers(model):
-    "The tables of a model that hold all of its fields."
+def table_layers(
+    model # A Keras model
+) -> list:
+    "The `Table` layers of a model."
     layers = model._flatten_layers()
     return [layer for layer in layers if type(layer) is Table]
 

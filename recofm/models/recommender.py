@@ -55,7 +55,9 @@ def bound_arguments(
     return config | dict(feature_columns=fields)
 
 # %% ../../nbs/models/10_recommender.ipynb #9eaba4fa
-def is_stream(x) -> bool:
+def is_stream(
+    x # What `fit` was given for data
+) -> bool:
     "Whether `x` yields batches, rather than being arrays."
     of_tf = tf.data.Dataset, tf.distribute.DistributedDataset
     data_sets = *of_tf, keras.utils.PyDataset
@@ -73,8 +75,10 @@ def check_keys(
     raise ValueError(f"{expected}. Received {sorted(inputs)}. {advice}")
 
 # %% ../../nbs/models/10_recommender.ipynb #30180122
-def check_stream(stream):
-    "A `ValueError` where a data set yields ids that are not whole numbers."
+def check_stream(
+    stream # A data set, or another stream
+):
+    "The stream; a `ValueError` where a data set's ids are no whole numbers."
     if not isinstance(stream, tf.data.Dataset): return stream
     spec = stream.element_spec
     inputs = check_keys(spec[0] if isinstance(spec, tuple) else spec)
@@ -86,17 +90,17 @@ def check_stream(stream):
 
 # %% ../../nbs/models/10_recommender.ipynb #d8b4ef1e
 def _asked_target(
-    y,          # Target, or None
-    examples,   # How many examples there are
-    unit,       # Whether targets must lie in [0, 1]
-    asked       # As for `checked_data`
+    y,             # Target, or None
+    examples,      # How many examples there are
+    probabilities, # Whether targets must lie in [0, 1]
+    asked          # As for `checked_data`
 ):
     "The checked target, or None where there is none and none is asked for."
     if y is None and 'target' not in asked: return None
     if y is None:
         expected = f"Expected a target for each of {examples} examples"
         raise ValueError(f"{expected}. Received none")
-    y = check_target(y, examples, unit)
+    y = check_target(y, examples, probabilities)
     if 'classes' in asked and y.min() == y.max():
         expected = "AUC needs targets of both classes"
         raise ValueError(f"{expected}. Received only {y.min():g}")
@@ -104,12 +108,12 @@ def _asked_target(
 
 # %% ../../nbs/models/10_recommender.ipynb #893f02a7
 def checked_data(
-    fields,            # List of `Field`s
-    x,                 # Arrays, `Batches` or a stream
-    y=None,            # Target, where `x` is arrays
-    batch_size=None,   # Examples a batch, where `x` is arrays
-    unit: bool=False,  # Whether targets must lie in [0, 1]
-    asked=()           # 'target': there must be one; 'classes': both
+    fields,              # List of `Field`s
+    x,                   # Arrays, `Batches` or a stream
+    y=None,              # Target, where `x` is arrays
+    batch_size=None,     # Examples a batch, where `x` is arrays
+    probabilities=False, # Whether targets must lie in [0, 1]
+    asked=()             # 'target': there must be one; 'classes': both
 ):
     "Checked inputs, target and batch size; a stream as it came."
     if isinstance(x, Batches):
@@ -120,7 +124,8 @@ def checked_data(
         batch_size = check_count('The model', 'batch_size', batch_size)
     if not examples_of(x):
         raise ValueError("Expected at least one example. Received none")
-    return x, _asked_target(y, examples_of(x), unit, asked), batch_size
+    y = _asked_target(y, examples_of(x), probabilities, asked)
+    return x, y, batch_size
 
 # %% ../../nbs/models/10_recommender.ipynb #668e4d2d
 class Recommender(TrainsInGroups, keras.Model):
@@ -133,7 +138,7 @@ class Recommender(TrainsInGroups, keras.Model):
         self = super().__new__(cls, *args, **kwargs)
         arguments = bound_arguments(cls, *args, **kwargs)
         object.__setattr__(self, 'arguments', arguments)
-        object.__setattr__(self, 'made', ())    # what is trained, when made
+        object.__setattr__(self, 'trained_at_first', ())
         return self
 
     def __init__(self,
@@ -153,22 +158,27 @@ class Recommender(TrainsInGroups, keras.Model):
         self.target_mean = add(initializer='zeros', name='target_mean')
         self.target_scale = add(initializer='ones', name='target_scale')
 
-    def ready(self):
-        "Make all weights; the last line of a subclass's `__init__`."
-        share_policy(self)
-        self.built = True          # all parts build themselves when called
-        with ids_known(): self(self.symbolic_inputs())
-        forget_calls(self)
-        object.__setattr__(self, 'made', self.trained_parts())
+# %% ../../nbs/models/10_recommender.ipynb #d89005d4
+@patch
+def ready(self:Recommender):
+    "Make all weights; the last line of a subclass's `__init__`."
+    share_policy(self)
+    self.built = True          # all parts build themselves when called
+    with ids_known(): self(self.symbolic_inputs())
+    forget_calls(self)
+    object.__setattr__(self, 'trained_at_first', self.trained_parts())
 
-    def call(self, inputs, training=False):
-        logit = self.logit(check_keys(inputs), training=training)
-        return self.output_of(logit)
+@patch
+def call(self:Recommender, inputs, training=False):
+    "The output for ids, or for ids and values."
+    logit = self.logit(check_keys(inputs), training=training)
+    return self.output_of(logit)
 
-    def trained_parts(self) -> list[bool]:
-        "Whether each layer, and each weight, is trained."
-        parts = [*self._flatten_layers(), *self.weights]
-        return [part.trainable for part in parts]
+@patch
+def trained_parts(self:Recommender) -> list[bool]:
+    "Whether each layer, and each weight, is trained."
+    parts = [*self._flatten_layers(), *self.weights]
+    return [part.trainable for part in parts]
 
 # %% ../../nbs/models/10_recommender.ipynb #04a91363
 @patch
@@ -177,7 +187,8 @@ def get_config(self:Recommender) -> dict:
     config, policy = dict(self.arguments, name=self.name), self.dtype_policy
     if policy.name != 'float32': config |= dict(dtype=policy.name)
     trained = self.trained_parts()
-    return config if trained == self.made else config | dict(trained=trained)
+    if trained == self.trained_at_first: return config
+    return config | dict(trained=trained)
 
 @patch(cls_method=True)
 def from_config(cls:Recommender, config):
@@ -261,15 +272,21 @@ class RunningAUC(keras.metrics.Metric):
         add = tf.math.unsorted_segment_sum(classes, between, last + 1)
         self.counts.assign_add(add)
 
-    def result(self):
-        above = tf.cumsum(self.counts.value, reverse=True)   # (thresholds, 2)
-        rates = tf.math.divide_no_nan(above, above[:1])
-        x, y = tf.unstack(rates, axis=1)   # false and true positive rate
-        return tf.reduce_sum((x[:-1] - x[1:]) * (y[:-1] + y[1:])) / 2
+# %% ../../nbs/models/10_recommender.ipynb #247206be
+@patch
+def result(self:RunningAUC):
+    "The area, from the counts of all batches."
+    above = tf.cumsum(self.counts.value, reverse=True)   # (thresholds, 2)
+    rates = tf.math.divide_no_nan(above, above[:1])
+    x, y = tf.unstack(rates, axis=1)   # false and true positive rate
+    return tf.reduce_sum((x[:-1] - x[1:]) * (y[:-1] + y[1:])) / 2
 
-    def get_config(self):
-        own = dict(num_thresholds=self.num_thresholds)
-        return super().get_config() | own | dict(from_logits=self.from_logits)
+@patch
+def get_config(self:RunningAUC):
+    "The arguments that it was made with."
+    own = dict(num_thresholds=self.num_thresholds,
+               from_logits=self.from_logits)
+    return keras.metrics.Metric.get_config(self) | own
 
 # %% ../../nbs/models/10_recommender.ipynb #be958dfd
 def gives_probabilities(
@@ -281,6 +298,41 @@ def gives_probabilities(
     return bool(0 <= low < .01 < middle < .99 < high <= 1)
 
 # %% ../../nbs/models/10_recommender.ipynb #0cb91dc9
+def named_loss(
+    loss # A compiled loss, or its name
+):
+    "The loss as an object or a function."
+    if isinstance(loss, (list, tuple)) and len(loss) == 1: loss = loss[0]
+    return keras.losses.get(loss) if isinstance(loss, (str, dict)) else loss
+
+def takes_logits(
+    loss # A compiled loss, or its name
+) -> bool:
+    "Whether a loss applies the sigmoid, or compares scores, by itself."
+    return bool(getattr(named_loss(loss), 'from_logits', False))
+
+def is_of_probabilities(
+    loss # A compiled loss, or its name
+) -> bool:
+    "Whether a loss takes targets, and what is predicted, for probabilities."
+    known, loss = keras.losses, named_loss(loss)
+    functions = known.binary_crossentropy, known.binary_focal_crossentropy
+    kinds = known.BinaryCrossentropy, known.BinaryFocalCrossentropy
+    return loss in functions or isinstance(loss, kinds)
+
+# %% ../../nbs/models/10_recommender.ipynb #58b32548
+def _check_loss(loss, probabilities, scores):
+    "A `ValueError` where a loss expects what the model does not give."
+    logits, binary = takes_logits(loss), is_of_probabilities(loss)
+    if binary and logits and probabilities:
+        expected = "from_logits=True expects scores: output_activation=None"
+        raise ValueError(f"{expected}. Received a model of probabilities")
+    if binary and scores and not logits:
+        expected = "Expected from_logits=True, or output_activation='sigmoid'"
+        received = "Received a model of scores and a loss of probabilities"
+        raise ValueError(f"{expected}. {received}")
+
+# %% ../../nbs/models/10_recommender.ipynb #c47c7b8d
 def _is_auc(metric):
     "Whether a metric, or its name, is an AUC."
     known = isinstance(metric, (keras.metrics.AUC, RunningAUC))
@@ -292,33 +344,6 @@ def _of_logits(metric):
     if isinstance(metric, str): return RunningAUC(from_logits=True, name=metric)
     config = metric.get_config() | dict(from_logits=True)
     return type(metric).from_config(config)
-
-def named_loss(loss):
-    "A compiled loss, or its name, as an object or a function."
-    if isinstance(loss, (list, tuple)) and len(loss) == 1: loss = loss[0]
-    return keras.losses.get(loss) if isinstance(loss, (str, dict)) else loss
-
-def takes_logits(loss) -> bool:
-    "Whether a loss applies the sigmoid, or compares scores, by itself."
-    return bool(getattr(named_loss(loss), 'from_logits', False))
-
-def is_of_probabilities(loss) -> bool:
-    "Whether a loss takes targets, and what is predicted, for probabilities."
-    known, loss = keras.losses, named_loss(loss)
-    functions = known.binary_crossentropy, known.binary_focal_crossentropy
-    kinds = known.BinaryCrossentropy, known.BinaryFocalCrossentropy
-    return loss in functions or isinstance(loss, kinds)
-
-def _check_loss(loss, probabilities, scores):
-    "A `ValueError` where a loss expects what the model does not give."
-    logits, binary = takes_logits(loss), is_of_probabilities(loss)
-    if binary and logits and probabilities:
-        expected = "from_logits=True expects scores: output_activation=None"
-        raise ValueError(f"{expected}. Received a model of probabilities")
-    if binary and scores and not logits:
-        expected = "Expected from_logits=True, or output_activation='sigmoid'"
-        received = "Received a model of scores and a loss of probabilities"
-        raise ValueError(f"{expected}. {received}")
 
 # %% ../../nbs/models/10_recommender.ipynb #18c1c861
 @patch
@@ -346,6 +371,7 @@ def compile(self:Recommender,
     kwargs |= dict(metrics=metrics, weighted_metrics=weighted_metrics)
     keras.Model.compile(self, optimizer, loss, **kwargs)
 
+# %% ../../nbs/models/10_recommender.ipynb #5c219107
 @patch
 def compile_from_config(self:Recommender, config):
     "Compile as the saved model was, with room for the optimizer's state."
@@ -399,11 +425,13 @@ def score(self:Recommender,
     return scorers[form](inputs).numpy()
 
 # %% ../../nbs/models/10_recommender.ipynb #bd1b032f
-def expected_of(model) -> dict:
+def expected_of(
+    model # A compiled model
+) -> dict:
     "What the loss and metrics expect of a target: an interval, both classes."
-    unit = is_of_probabilities(getattr(model, 'loss', None))
+    bounded = is_of_probabilities(getattr(model, 'loss', None))
     classes = ['classes'] if getattr(model, 'asks_auc', False) else []
-    return dict(unit=unit, asked=['target', *classes])
+    return dict(probabilities=bounded, asked=['target', *classes])
 
 # %% ../../nbs/models/10_recommender.ipynb #62d6f87e
 @patch
@@ -432,12 +460,13 @@ def _checked_validation(self:Recommender, validation_data) -> tuple:
             raise ValueError(f"{expected}. Received {len(validation_data)}")
         x, y, *weights = validation_data
         x, y, _ = check(x, y, None)
-        given = [w for w in weights if w is not None]
-        return (x, y, *(checked_weights(w, len(y)) for w in given)), {}
+        weights = [w for w in weights if w is not None]
+        return (x, y, *(checked_weights(w, len(y)) for w in weights)), {}
     x, y, size = check(validation_data)
     data = x if y is None else (x, y)
     return data, dict(validation_batch_size=size)
 
+# %% ../../nbs/models/10_recommender.ipynb #6e8c8d06
 def _warn_of_one_class(y, weights=None):
     "Say that there is no AUC where all that counts is of one class."
     if weights is not None: y = y[weights > 0]
@@ -445,15 +474,16 @@ def _warn_of_one_class(y, weights=None):
     expected = "AUC needs targets of both classes, and is 0 in this training"
     warnings.warn(f"{expected}. Received only {y.min():g}", stacklevel=4)
 
+# %% ../../nbs/models/10_recommender.ipynb #8b7b9e54
 @patch
 def _checked_training(self:Recommender, x, y, batch_size, sample_weight):
     "Checked data, batch size and weights, and a target that has been learned."
     target = x.target if isinstance(x, Batches) else y
     known = getattr(x, 'mean_and_scale', None)
     expected = expected_of(self)
-    unit, by_auc = expected['unit'], 'classes' in expected['asked']
+    by_auc = 'classes' in expected['asked']
     x, y, batch_size = checked_data(
-        self.fields, x, y, batch_size, unit, asked=['target'])
+        self.fields, x, y, batch_size, **expected | dict(asked=['target']))
     if is_stream(x): return x, y, batch_size, sample_weight
     if sample_weight is not None:
         sample_weight = checked_weights(sample_weight, len(y))

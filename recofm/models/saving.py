@@ -96,15 +96,14 @@ def signature(self:Recommender):
     if not needs_values(self.fields): return ids
     return dict(ids=ids, values=spec(dtype='float32', name='values'))
 
-def _serving(model):
+@patch(as_prop=True)
+def _default_save_signature(self:Recommender):
     "What a model gives, as TensorFlow's own function of what it takes."
     spec = keras.tree.map_structure(
-        lambda s: tf.TensorSpec(s.shape, s.dtype, s.name), model.signature())
+        lambda s: tf.TensorSpec(s.shape, s.dtype, s.name), self.signature())
     @tf.function(input_signature=[spec], autograph=False)
-    def serving_default(inputs): return model(inputs)
+    def serving_default(inputs): return self(inputs)
     return serving_default
-
-Recommender._default_save_signature = property(_serving)
 
 # %% ../../nbs/models/11_saving.ipynb #995b395e
 @patch

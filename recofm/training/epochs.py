@@ -150,8 +150,8 @@ def steps_together(
     most: int=64    # Steps at most
 ) -> int:
     "How many steps to take in one call."
-    given = keras.tree.flatten(getattr(callbacks, 'callbacks', callbacks))
-    one_by_one = any(sees_batches(c) for c in given if c is not None)
+    listed = keras.tree.flatten(getattr(callbacks, 'callbacks', callbacks))
+    one_by_one = any(sees_batches(c) for c in listed if c is not None)
     return 1 if one_by_one else min(batches, most)
 
 # %% ../../nbs/training/20_epochs.ipynb #4c467bcb
@@ -182,7 +182,7 @@ class Groups(DataAdapter):
 class TrainsInGroups:
     "Mixed in before `keras.Model`: it can be trained on `Groups`, too."
     def make_train_function(self, force=False):
-        "Keras' function, which does groups as groups."
+        "Keras' function, which also trains on `Groups`."
         if self.train_function is not None and not force: return
         super().make_train_function(force)
         of_batches, of_groups = self.train_function, group_function(self)
@@ -192,7 +192,7 @@ class TrainsInGroups:
         self.train_function = train
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        "Said by `fit` before it begins: here is what I shall go through."
+        "Called by `fit` before its loop: take the stride from `Groups`."
         groups = getattr(iterator, 'data_adapter', None)
         if isinstance(groups, Groups):
             iterator.steps_per_execution = groups.steps
@@ -256,6 +256,7 @@ def _held_out(validation_data, batch_size, size=None, steps=None):
     usual = batch_size if steps else max(batch_size, 4096)
     return batches_in_order(tuple(validation_data), size or usual)
 
+# %% ../../nbs/training/20_epochs.ipynb #0787a924
 def fit_in_groups(
     model, x, y,           # A compiled `TrainsInGroups`; checked data
     batch_size=None,       # Examples a batch; None: 32, as in Keras
