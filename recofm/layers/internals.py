@@ -153,7 +153,7 @@ def _let_go(entries, graph):
         by_function = not isinstance(entries[name]['type'], _Held)
         return name.startswith('CustomGradient') and by_function
     for name in list(takewhile(is_new, reversed(entries))):
-        graph.add_to_collection('custom_gradients', entries[name]['type'])
+        graph.add_to_collection(('kept', name), entries[name]['type'])
         entries[name] = dict(type=_Held(entries[name]['type']), location=None)
         weakref.finalize(graph, entries.pop, name, None)
 

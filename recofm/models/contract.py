@@ -10,6 +10,8 @@ __all__ = ['clauses', 'of_a_mixture', 'contract_fields', 'contract_data', 'other
 
 # %% ../../nbs/models/13_contract.ipynb #d1fde807
 import random
+import warnings
+from contextlib import contextmanager
 from functools import cached_property, partial
 from importlib.util import find_spec
 from tempfile import TemporaryDirectory
@@ -174,6 +176,17 @@ def _run_by_onnx(path, x):
     return session.run(None, named)[0]
 
 # %% ../../nbs/models/13_contract.ipynb #3b1c8c08
+@contextmanager
+def _quietly():
+    "Within it, TensorFlow and its converter keep their remarks to themselves."
+    log = tf.get_logger()
+    level = log.level
+    log.setLevel('ERROR')
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', FutureWarning)
+        try: yield
+        finally: log.setLevel(level)
+
 def exports_the_same_function(case):
     "A SavedModel, and an ONNX file, give the same numbers."
     model, _ = case.trained
@@ -183,7 +196,8 @@ def exports_the_same_function(case):
     for format, run in runs.items():
         with TemporaryDirectory() as folder:
             path = f'{folder}/model'
-            model.export(path, format=format, verbose=False)
+            with _quietly():
+                model.export(path, format=format, verbose=False)
             then = run(path, case.x)
         np.testing.assert_allclose(
             then, _output(model, case.x), rtol=1e-5, atol=1e-6, err_msg=format)

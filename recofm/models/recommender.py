@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['bound_arguments', 'is_stream', 'check_keys', 'check_stream', 'checked_data', 'Recommender', 'RunningAUC',
-           'gives_probabilities', 'named_loss', 'takes_logits', 'is_of_probabilities', 'expected_of']
+           'gives_probabilities', 'named_loss', 'takes_logits', 'is_of_probabilities']
 
 # %% ../../nbs/models/10_recommender.ipynb #c55c8c0a
 import inspect
@@ -25,7 +25,7 @@ from ..layers.internals import share_policy
 from ..layers.table import ids_known
 from ..training.epochs import batches_in_order, can_group
 from ..training.epochs import TrainsInGroups, checked_weights
-from ..training.epochs import fit_in_groups
+from ..training.epochs import fit_in_groups, size_of_batches
 from ..training.optimizers import SparseAdam, with_loss_scale
 
 # %% ../../nbs/models/10_recommender.ipynb #8460784c
@@ -93,18 +93,13 @@ def _asked_target(
     y,             # Target, or None
     examples,      # How many examples there are
     probabilities, # Whether targets must lie in [0, 1]
-    asked          # As for `checked_data`
+    needed         # Whether there must be one
 ):
-    "The checked target, or None where there is none and none is asked for."
-    if y is None and 'target' not in asked: return None
-    if y is None:
-        expected = f"Expected a target for each of {examples} examples"
-        raise ValueError(f"{expected}. Received none")
-    y = check_target(y, examples, probabilities)
-    if 'classes' in asked and y.min() == y.max():
-        expected = "AUC needs targets of both classes"
-        raise ValueError(f"{expected}. Received only {y.min():g}")
-    return y
+    "The checked target, or None where there is none and none is needed."
+    if y is not None: return check_target(y, examples, probabilities)
+    if not needed: return None
+    expected = f"Expected a target for each of {examples} examples"
+    raise ValueError(f"{expected}. Received none")
 
 # %% ../../nbs/models/10_recommender.ipynb #893f02a7
 def checked_data(
@@ -113,7 +108,7 @@ def checked_data(
     y=None,              # Target, where `x` is arrays
     batch_size=None,     # Examples a batch, where `x` is arrays
     probabilities=False, # Whether targets must lie in [0, 1]
-    asked=()             # 'target': there must be one; 'classes': both
+    needs_target=False   # Whether there must be one
 ):
     "Checked inputs, target and batch size; a stream as it came."
     if isinstance(x, Batches):
@@ -124,7 +119,7 @@ def checked_data(
         batch_size = check_count('The model', 'batch_size', batch_size)
     if not examples_of(x):
         raise ValueError("Expected at least one example. Received none")
-    y = _asked_target(y, examples_of(x), probabilities, asked)
+    y = _asked_target(y, examples_of(x), probabilities, needs_target)
     return x, y, batch_size
 
 # %% ../../nbs/models/10_recommender.ipynb #668e4d2d
@@ -303,7 +298,8 @@ def named_loss(
 ):
     "The loss as an object or a function."
     if isinstance(loss, (list, tuple)) and len(loss) == 1: loss = loss[0]
-    return keras.losses.get(loss) if isinstance(loss, (str, dict)) else loss
+    named = isinstance(loss, (str, dict, type))
+    return keras.losses.get(loss) if named else loss
 
 def takes_logits(
     loss # A compiled loss, or its name
@@ -425,13 +421,24 @@ def score(self:Recommender,
     return scorers[form](inputs).numpy()
 
 # %% ../../nbs/models/10_recommender.ipynb #bd1b032f
-def expected_of(
-    model # A compiled model
-) -> dict:
-    "What the loss and metrics expect of a target: an interval, both classes."
-    bounded = is_of_probabilities(getattr(model, 'loss', None))
-    classes = ['classes'] if getattr(model, 'asks_auc', False) else []
-    return dict(probabilities=bounded, asked=['target', *classes])
+def _warn_of_one_class(y, weights=None):
+    "Say that there is no AUC where all that counts is of one class."
+    if weights is not None: y = y[weights > 0]
+    if y.min() < y.max(): return
+    expected = "AUC needs targets of both classes, and is given as 0 here"
+    warnings.warn(f"{expected}. Received only {y.min():g}", stacklevel=4)
+
+@patch
+def _checked(self:Recommender, x, y=None, batch_size=None, sample_weight=None):
+    "Data as loss and metrics expect them, batch size and weights."
+    bounded = is_of_probabilities(getattr(self, 'loss', None))
+    x, y, batch_size = checked_data(
+        self.fields, x, y, batch_size, bounded, needs_target=True)
+    if is_stream(x): return x, y, batch_size, sample_weight
+    if sample_weight is not None:
+        sample_weight = checked_weights(sample_weight, len(y))
+    if getattr(self, 'asks_auc', False): _warn_of_one_class(y, sample_weight)
+    return x, y, batch_size, sample_weight
 
 # %% ../../nbs/models/10_recommender.ipynb #62d6f87e
 @patch
@@ -453,43 +460,27 @@ def _learn_target(self:Recommender, target, known=None, weights=None):
 @patch
 def _checked_validation(self:Recommender, validation_data) -> tuple:
     "Checked validation data, and its batch size where it is `Batches`."
-    check = partial(checked_data, self.fields, **expected_of(self))
     if isinstance(validation_data, (tuple, list)):
         if len(validation_data) not in (2, 3):
             expected = "Expected validation_data (x, y) or (x, y, weights)"
             raise ValueError(f"{expected}. Received {len(validation_data)}")
         x, y, *weights = validation_data
-        x, y, _ = check(x, y, None)
-        weights = [w for w in weights if w is not None]
-        return (x, y, *(checked_weights(w, len(y)) for w in weights)), {}
-    x, y, size = check(validation_data)
+        weights = weights[0] if weights else None
+        x, y, _, weights = self._checked(x, y, None, weights)
+        return (x, y) if weights is None else (x, y, weights), {}
+    x, y, size, _ = self._checked(validation_data)
     data = x if y is None else (x, y)
     return data, dict(validation_batch_size=size)
 
-# %% ../../nbs/models/10_recommender.ipynb #6e8c8d06
-def _warn_of_one_class(y, weights=None):
-    "Say that there is no AUC where all that counts is of one class."
-    if weights is not None: y = y[weights > 0]
-    if y.min() < y.max(): return
-    expected = "AUC needs targets of both classes, and is 0 in this training"
-    warnings.warn(f"{expected}. Received only {y.min():g}", stacklevel=4)
-
 # %% ../../nbs/models/10_recommender.ipynb #8b7b9e54
 @patch
-def _checked_training(self:Recommender, x, y, batch_size, sample_weight):
+def _checked_training(self:Recommender, x, *others) -> tuple:
     "Checked data, batch size and weights, and a target that has been learned."
-    target = x.target if isinstance(x, Batches) else y
+    target = x.target if isinstance(x, Batches) else others[0]
     known = getattr(x, 'mean_and_scale', None)
-    expected = expected_of(self)
-    by_auc = 'classes' in expected['asked']
-    x, y, batch_size = checked_data(
-        self.fields, x, y, batch_size, **expected | dict(asked=['target']))
-    if is_stream(x): return x, y, batch_size, sample_weight
-    if sample_weight is not None:
-        sample_weight = checked_weights(sample_weight, len(y))
-    if by_auc: _warn_of_one_class(y, sample_weight)
-    self._learn_target(target, known, sample_weight)
-    return x, y, batch_size, sample_weight
+    x, y, batch_size, weights = self._checked(x, *others)
+    if not is_stream(x): self._learn_target(target, known, weights)
+    return x, y, batch_size, weights
 
 # %% ../../nbs/models/10_recommender.ipynb #a32db383
 @patch
@@ -498,7 +489,12 @@ def fit(self:Recommender,
     y=None,               # Target, where `x` is arrays
     batch_size=None,      # Examples a batch, where `x` is arrays
     epochs=1,             # How often to go through the data
+    verbose='auto',       # As in Keras
+    callbacks=None,       # As in Keras
+    validation_split=0.,  # Share of the examples, the last, to validate on
     validation_data=None, # `(x, y)`, `(x, y, weights)`, `Batches`, a data set
+    shuffle=None,         # Whether each epoch has an order; None: of arrays
+    class_weight=None,    # As in Keras
     sample_weight=None,   # (examples,), at least 0, where `x` is arrays
     **kwargs              # Of Keras' `fit`
 ):
@@ -508,9 +504,12 @@ def fit(self:Recommender,
         kwargs = size | kwargs
     x, y, batch_size, sample_weight = self._checked_training(
         x, y, batch_size, sample_weight)
-    kwargs |= dict(batch_size=batch_size, epochs=epochs)
-    kwargs |= dict(validation_data=validation_data, sample_weight=sample_weight)
-    if is_stream(x): kwargs = dict(shuffle=False) | kwargs
+    if shuffle is None: shuffle = not is_stream(x)
+    kwargs |= dict(
+        batch_size=batch_size, epochs=epochs, verbose=verbose, shuffle=shuffle,
+        callbacks=callbacks, validation_split=validation_split,
+        validation_data=validation_data, sample_weight=sample_weight)
+    if class_weight is not None: kwargs |= dict(class_weight=class_weight)
     grouped = not is_stream(x) and can_group(self, **kwargs)
     keras_fit = fit_in_groups if grouped else keras.Model.fit
     with named_errors(): return keras_fit(self, x, y, **kwargs)
@@ -521,19 +520,21 @@ def evaluate(self:Recommender,
     x,                  # Ids, ids and values, `Batches`, or a data set
     y=None,             # Target, where `x` is arrays
     batch_size=None,    # Examples a batch, where `x` is arrays
-    sample_weight=None, # (examples,)
+    verbose='auto',     # As in Keras
+    sample_weight=None, # (examples,), at least 0, where `x` is arrays
+    steps=None,         # How many batches; None: all
     **kwargs            # Of Keras' `evaluate`
 ):
     "Keras' `evaluate` on checked inputs."
-    x, y, batch_size = checked_data(
-        self.fields, x, y, batch_size, **expected_of(self))
+    x, y, batch_size, sample_weight = self._checked(
+        x, y, batch_size, sample_weight)
+    kwargs |= dict(verbose=verbose, steps=steps)
     if is_stream(x):
         kwargs |= dict(y=y, batch_size=batch_size, sample_weight=sample_weight)
     else:
-        parts = x, y
-        if sample_weight is not None:
-            parts = *parts, checked_weights(sample_weight, len(y))
-        x = batches_in_order(parts, batch_size or 4096)
+        parts = (x, y) if sample_weight is None else (x, y, sample_weight)
+        size = batch_size or size_of_batches(len(y), steps)
+        x = batches_in_order(parts, size)
     with named_errors(): return keras.Model.evaluate(self, x, **kwargs)
 
 # %% ../../nbs/models/10_recommender.ipynb #f1cb9c50

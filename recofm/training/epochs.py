@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['epoch_order', 'groups_of', 'prefetched', 'rows_of', 'steps_in_a_loop', 'group_function', 'sees_batches',
            'steps_together', 'Groups', 'TrainsInGroups', 'split_off', 'batches_in_order', 'checked_weights',
-           'fit_in_groups', 'can_group']
+           'size_of_batches', 'fit_in_groups', 'can_group']
 
 # %% ../../nbs/training/20_epochs.ipynb #b15df12c
 import math
@@ -250,10 +250,18 @@ def checked_weights(
     return weights.reshape(-1)
 
 # %% ../../nbs/training/20_epochs.ipynb #49740b35
+def size_of_batches(
+    examples: int, # To evaluate on
+    steps=None     # Batches that are asked for; None: all examples
+) -> int:
+    "How many examples a batch has where nobody says: Keras' way, or many."
+    return math.ceil(examples / steps) if steps else 4096
+
 def _held_out(validation_data, batch_size, size=None, steps=None):
     "Arrays to validate on as batches, a data set as it came."
     if not isinstance(validation_data, (tuple, list)): return validation_data
-    usual = batch_size if steps else max(batch_size, 4096)
+    usual = size_of_batches(len(validation_data[1]), steps)
+    if batch_size: usual = batch_size if steps else max(batch_size, usual)
     return batches_in_order(tuple(validation_data), size or usual)
 
 # %% ../../nbs/training/20_epochs.ipynb #0787a924
@@ -272,13 +280,14 @@ def fit_in_groups(
     **kwargs               # Of Keras' `fit`
 ):
     "Keras' `fit` of data in memory, many steps to a call."
-    arrays, batch_size = (x, y), batch_size or 32
+    arrays = x, y
     if sample_weight is not None:
         arrays = x, y, checked_weights(sample_weight, len(y))
     if validation_split and validation_data is None:
         arrays, validation_data = split_off(arrays, validation_split)
     held = _held_out(validation_data, batch_size, validation_batch_size,
                      validation_steps)
+    batch_size = batch_size or 32
     batches = math.ceil(len(arrays[1]) / batch_size)
     steps, seed = steps_together(batches, callbacks), random.getrandbits(31)
     def groups():
