@@ -255,7 +255,7 @@ def size_of_batches(
     steps=None     # Batches that are asked for; None: all examples
 ) -> int:
     "How many examples a batch has where nobody says: Keras' way, or many."
-    return math.ceil(examples / steps) if steps else 4096
+    return math.ceil(examples / steps) if steps else 2**14
 
 def _held_out(validation_data, batch_size, size=None, steps=None):
     "Arrays to validate on as batches, a data set as it came."
