@@ -553,3 +553,21 @@ def predict(self:Recommender,
     starts = range(0, examples_of(x), 2**16)
     pieces = (slice_inputs(x, slice(i, i + 2**16)) for i in starts)
     return np.concatenate([self.score(piece) for piece in pieces])
+
+# %% ../../nbs/models/10_recommender.ipynb #9883263c
+@patch
+def train_on_batch(self:Recommender, *args, **kwargs):
+    "Keras' `train_on_batch`; a wrong id is named."
+    train = keras.Model.train_on_batch
+    with named_errors(): return train(self, *args, **kwargs)
+
+@patch
+def test_on_batch(self:Recommender, *args, **kwargs):
+    "Keras' `test_on_batch`; a wrong id is named."
+    test = keras.Model.test_on_batch
+    with named_errors(): return test(self, *args, **kwargs)
+
+@patch
+def predict_on_batch(self:Recommender, x) -> np.ndarray:
+    "Keras' `predict_on_batch`; a wrong id is named."
+    with named_errors(): return keras.Model.predict_on_batch(self, x)
