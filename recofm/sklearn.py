@@ -323,6 +323,9 @@ def _begin(self:RecommenderEstimator, X, columns):
     "Fit the schema, plan the model, and make the first states."
     for name in ('epochs', 'batch_size'):
         check_count(type(self).__name__, name, getattr(self, name))
+    if not self.learning_rate > 0:
+        expected = f"{type(self).__name__}: learning_rate must be above 0"
+        raise ValueError(f"{expected}. Received: {self.learning_rate!r}")
     self.schema_ = self._fit_schema(X)
     options = checked_options(self.model, self.options)
     self.plan_ = Plan(self.model, self.schema_.fields, options,
