@@ -433,6 +433,9 @@ def check_restored(columns, label):
     check_named(names, {}, {})
     check_target_name(columns, label)
     check_same_vocabulary(columns)
+    if len(dims := {c.field.dim for c in columns}) == 1: return
+    expected = 'Expected one dim of all columns'
+    raise ValueError(f'{expected}. Received {sorted(dims)}')
 
 @patch(cls_method=True)
 def load(cls:Schema,
