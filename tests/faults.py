@@ -390,7 +390,8 @@ def zipped(members) -> dict:
     file = BytesIO()
     with ZipFile(file, 'w', ZIP_DEFLATED) as packed:
         for name, content in members.items():
-            packed.writestr(f'ml-100k/{name}', content.encode('latin-1', 'replace'))
+            content = content.encode('latin-1', 'replace')
+            packed.writestr(f'ml-100k/{name}', content)
     return {'tiny.zip': file.getvalue()}
 
 

@@ -337,7 +337,7 @@ def load_pair(
     known: Callable=lambda content: lambda name: True # Which arrays it has
 ) -> tuple:
     "What `save_pair` was given: the content and the arrays by name."
-    for _ in range(3):    # somebody may be writing
+    for _ in range(5):    # somebody may be writing
         if found := _load_pair(folder, name, known): return found
     text, npz, *_ = _pair(folder, name)
     expected = f'{npz}: expected the arrays that {text.name} was saved with'
