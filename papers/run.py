@@ -40,7 +40,7 @@ def measured(task, target, prediction):
 
 def settings_of(name, model, options, seed):
     "The settings of a training as a run has them."
-    from recofm.runs.run import Settings
+    from recofm.runs.settings import Settings
     from searches import classes
     from tasks import tasks
     task, options = tasks[name], dict(options)
@@ -62,16 +62,10 @@ def scored(task, trained, batches, target):
     return rounded | dict(rows_per_second=speed)
 
 
-def versions():
-    "Those of the packages that a figure may depend on."
-    from importlib.metadata import version
-    names = 'recofm', 'tensorflow', 'keras', 'numpy'
-    return {name: version(name) for name in names}
-
-
 def trial(name, model, options, seed):
     "Train once; returns a line of results.jsonl."
     from recofm.runs.run import fitted
+    from recofm.runs.settings import versions
     from tasks import tasks
     task, settings = tasks[name], settings_of(name, model, options, seed)
     parts = task.parts(seed)

@@ -12,7 +12,8 @@ import pytest
 
 from recofm.cli import parser
 from recofm.cli.train import all_settled, settings_of
-from recofm.runs.run import check_numbers, check_settings, model_class
+from recofm.runs.run import check_all, model_class
+from recofm.runs.settings import check_numbers
 
 root = Path(__file__).parents[1]
 folder = root/'papers'
@@ -117,7 +118,7 @@ def test_a_recipe_is_what_was_run(recipe, tmp_path):
 @pytest.mark.parametrize('name', ['deepfm', 'finalmlp', 'fm'])
 def test_the_command_takes_a_recipe(name, tmp_path):
     recipe = root/'recipes'/'frappe'/f'{name}.toml'
-    check_settings(settings_in(recipe, tmp_path), tmp_path/'out')
+    check_all(settings_in(recipe, tmp_path), tmp_path/'out')
 
 
 def test_model_pages_show_the_results():

@@ -184,7 +184,7 @@ tuned = dict(
 
 def settings_of(args):
     "The `Settings` of a run that the options describe."
-    from recofm.runs.run import Settings
+    from recofm.runs.settings import Settings
     plain = ('learning_rate', 'batch_size', 'epochs', 'patience', 'seed',
              'decay', 'decay_after', 'task')
     label = args.label or ('film' if args.data in data_sets else None)
@@ -196,9 +196,9 @@ def settings_of(args):
 def train(args):
     "Train a model on a table and leave it with its report in a folder."
     args = all_settled(args)
-    with quiet(): from recofm.runs.run import check_settings, run
+    with quiet(): from recofm.runs.run import check_all, run
     settings = settings_of(args)
-    check_settings(settings, args.out)
+    check_all(settings, args.out)
     rows = all_rows(args, settings.columns)
     more = dict(above=args.above, missing=args.missing)
     text = recipe_of(settings, **more)

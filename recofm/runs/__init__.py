@@ -10,7 +10,7 @@ from importlib import import_module
 
 # %% ../../nbs/runs/index.ipynb #bd0b6398
 _pages = dict(
-    Settings='recofm.runs.run')
+    Settings='recofm.runs.settings')
 _all_ = ['Settings']
 
 def __getattr__(name):

@@ -12,7 +12,7 @@ from importlib import import_module
 _pages = dict(
     Artifact='recofm.serving.recommend',
     Catalogue='recofm.serving.catalogue',
-    Settings='recofm.runs.run')
+    Settings='recofm.runs.settings')
 _all_ = ['Artifact', 'Catalogue', 'Settings']
 
 def __getattr__(name):
