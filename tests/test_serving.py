@@ -2,14 +2,17 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
 import pytest
+from recofm.data.files import digest
 
 serve = """
 import json, sys
@@ -178,3 +181,142 @@ def test_killed_in_a_save_old_or_new(artifact, tmp_path, times):
                                       artifact.score([seen]))
     artifact.save(tmp_path/'o', {'n': b''})
     assert os.listdir(tmp_path) == ['o']
+
+
+def copied_with(folder, target, edit):
+    "An artifact whose model's configuration was edited, digests right."
+    shutil.copytree(folder, target)
+    with ZipFile(folder/'model.keras') as a:
+        parts = {name: a.read(name) for name in a.namelist()}
+    content = json.loads(parts['config.json'])
+    edit(content)
+    parts['config.json'] = json.dumps(content).encode()
+    with ZipFile(target/'model.keras', 'w') as b:
+        for name, written in parts.items(): b.writestr(name, written)
+    listed = json.loads((target/'artifact.json').read_text())
+    listed['files']['model.keras'] = digest(target/'model.keras')
+    (target/'artifact.json').write_text(json.dumps(listed))
+    return target
+
+
+def nested(content, of='string', module='xml.dom.minidom'):
+    content['compile_config']['loss'] = dict(
+        class_name=of, module=module, config={}, registered_name=of)
+
+
+edits = {
+    "'w_reg' to be at most 65,536": lambda c: c['config'].update(
+        w_reg=3 * 10**8),
+    "'size' to be at most 65,536": lambda c: c['config']['feature_columns'][0].update(
+        size=3 * 10**8),
+    'with size 4 in the model, 5 in the schema|with size 5 in the model':
+        lambda c: c['config']['feature_columns'][0].update(size=5),
+    'to be imported, from .xml.dom.minidom': nested,
+    'from .keras.src.nowhere': lambda c: nested(c, 'A', 'keras.src.nowhere'),
+    'from .antigravity': lambda c: nested(c, 'fly', 'antigravity'),
+    'no code. Received a lambda': lambda c: nested(c, '__lambda__'),
+    'expected a model of': lambda c: c.update(class_name='DeepFM'),
+    'expected a model of .*FM': lambda c: c.update(
+        registered_name='recofm>LR'),
+    'expected arguments that fit': lambda c: c['config'].update(wings=1),
+    'lacking|fit|size of its weights': lambda c: c['config'].update(k=10**4),
+}
+
+
+@pytest.mark.parametrize('said', edits)
+def test_a_configuration_is_a_claim(artifact, tmp_path, said):
+    "Refused in one line, in a moment; and the next model is built."
+    from recofm.serving import Artifact
+    artifact.save(tmp_path/'o')
+    other = copied_with(tmp_path/'o', tmp_path/'p', edits[said])
+    known, start = set(sys.modules), time.process_time()
+    with pytest.raises(ValueError, match=said) as refused: Artifact.load(other)
+    assert time.process_time() - start < 2
+    assert len(str(refused.value).splitlines()) == 1
+    assert not {'xml.dom.minidom', 'antigravity'} & (set(sys.modules) - known)
+    again = Artifact.load(tmp_path/'o')
+    np.testing.assert_array_equal(again.score([seen]), artifact.score([seen]))
+
+
+def peak() -> int:
+    "The most memory that this process has had since `clear_refs`, in bytes."
+    text = Path('/proc/self/status').read_text()
+    return 1024 * int(text.partition('VmHWM:')[2].split()[0])
+
+
+@pytest.mark.skipif(not os.path.exists('/proc/self/clear_refs'),
+                    reason='this system does not say how much memory is used')
+def test_a_model_of_30_gigabytes_takes_none(tmp_path, artifact):
+    from recofm.models import DeepFM
+    from recofm.serving import Artifact
+    model = DeepFM(artifact.schema.fields, hidden_units=[4, 4, 4])
+    Artifact(model, artifact.schema).save(tmp_path/'o')
+    def wide(content): content['config']['hidden_units'] = [50_000] * 3
+    other = copied_with(tmp_path/'o', tmp_path/'p', wide)
+    Artifact.load(tmp_path/'o')
+    Path('/proc/self/clear_refs').write_text('5')
+    before = peak()
+    with pytest.raises(ValueError, match='a model of the size of its weights'):
+        Artifact.load(other)
+    assert peak() - before < 50_000_000
+
+
+@pytest.mark.parametrize('number', [np.nan, np.inf, -np.inf])
+def test_weights_that_are_no_numbers_are_neither_saved_nor_loaded(
+        artifact, tmp_path, monkeypatch, number):
+    from recofm.serving import Artifact, model_file
+    artifact.save(tmp_path/'o')
+    broken = Artifact.load(tmp_path/'o')
+    table = broken.model.table.weights[0]
+    array = table.numpy()
+    array[2] = number
+    table.assign(array)
+    for save in (broken.save, broken.save_somewhere):
+        said = f'Received {array.shape[1]} of {array.size} that are NaN'
+        with pytest.raises(ValueError, match=said + '.*table'):
+            save(tmp_path/'o')
+    with monkeypatch.context() as m:
+        m.setattr(model_file, 'check_finite', lambda model: None)
+        broken.save(tmp_path/'p')
+    with pytest.raises(ValueError, match='p/model.keras: expected finite'):
+        Artifact.load(tmp_path/'p')
+    assert sorted(os.listdir(tmp_path)) == ['o', 'p']
+
+
+def test_a_score_that_is_no_number_is_not_given_out(artifact):
+    far = dict(seen, age=1e30)
+    for score in (artifact.score, artifact.predict):
+        said = 'Received 2 that are NaN or infinite, in rows 1, 3: numbers'
+        with pytest.raises(ValueError, match=said):
+            score(pd.DataFrame([seen, far, seen, far]))
+
+
+equal = """
+import sys
+import keras, numpy as np, pandas as pd
+from recofm.data import Schema
+from recofm import models
+from recofm.serving import Artifact
+for n in range(int(sys.argv[2])):
+    keras.utils.set_random_seed(3)
+    frame = pd.DataFrame(dict(
+        user=range(40), film=[1, 2] * 20, liked=[0, 1] * 20))
+    schema = Schema.fit(frame, target='liked', user='user', item='film', dim=4)
+    for name in sys.argv[3:]:
+        model = getattr(models, name)(schema.fields)
+        model.compile()
+        model.fit(schema.batches(frame), verbose=0)
+        Artifact(model, schema).save(f'{sys.argv[1]}/{n}/{name}')
+"""
+
+
+def test_equal_runs_give_equal_files(tmp_path):
+    "Twice in one process, where Keras counts names up, and in another."
+    names = 'DeepFM', 'AutoInt'
+    for process, times in dict(a='2', b='1').items():
+        command = [sys.executable, '-c', equal, tmp_path/process, times]
+        subprocess.run([*command, *names], check=True, capture_output=True,
+                       timeout=120)
+    for name in names:
+        found = [digest(file) for file in tmp_path.glob(f'*/*/{name}/*')]
+        assert len(found) == 12 and len(set(found)) == 4

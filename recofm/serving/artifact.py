@@ -174,7 +174,9 @@ def save_somewhere(self:Artifact,
     report: dict=None # As for `save`
 ) -> Path:
     "Save it there, or where it can be, with a warning; gives the place."
+    from recofm.serving.model_file import check_finite  # imports Keras
     check_report(report or {})
+    check_finite(self.model)
     refused = []
     for place in somewhere(folder):
         try: self.save(place, report)
@@ -262,7 +264,7 @@ def load_parts(
     content, catalogue = read_contents(folder), None
     schema = Schema.load(folder)
     if 'catalogue.json' in content['files']:
-        catalogue = Catalogue.load(folder)
+        catalogue = Catalogue.load(folder, schema)
         if content['format'] == 1:
             catalogue = replace(catalogue, schema=fingerprint(schema))
     model = named_model(folder/'model.keras', content['model'],
