@@ -1,8 +1,10 @@
 "An artifact in a process that has seen neither the training nor the class."
 import json
 import os
+import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +86,95 @@ def test_a_relative_folder_and_the_permissions_of_the_user(
     artifact.save('deep/in/artifact')
     (tmp_path/'plain').mkdir()
     assert os.stat('deep/in/artifact').st_mode == os.stat('plain').st_mode
+
+
+def test_somebody_elses_old_is_not_read(artifact, tmp_path):
+    from recofm.serving import Artifact
+    for name in ('.q.old', '.q.recofm/old'): artifact.save(tmp_path/name)
+    with pytest.raises(ValueError, match='Expected an artifact in'):
+        Artifact.load(tmp_path/'q')
+    artifact.save(tmp_path/'r')
+    (tmp_path/'.r.old').mkdir()
+    artifact.save(tmp_path/'r')
+    assert (tmp_path/'.r.old').exists()
+
+
+def test_a_former_report_is_moved_and_its_model_named_another(
+        artifact, tmp_path):
+    folder = tmp_path/'o'
+    report = {'metrics.json': b'{}', 'curves.png': b'png'}
+    artifact.save(folder, report)
+    with pytest.warns(match='curves.png, metrics.json') as said:
+        artifact.save(folder)
+    own = [str(s.message) for s in said if s.category is UserWarning]
+    assert len(own) == 1 and len(own[0].splitlines()) == 1
+    assert (folder/'earlier-report'/'curves.png').read_bytes() == b'png'
+    artifact.save(folder)
+    assert len(os.listdir(folder/'earlier-report')) == 2
+    (folder/'earlier-report'/'mine').touch()
+    with pytest.raises(ValueError, match='earlier-report/mine'):
+        artifact.save(folder)
+
+
+@pytest.mark.parametrize('name', ['../up', 'model.keras', 'a/b', '.x', 7])
+def test_a_report_stays_in_its_folder(artifact, tmp_path, name):
+    with pytest.raises(ValueError, match='Received '):
+        artifact.save(tmp_path/'o', {name: b''})
+    assert os.listdir(tmp_path) == []
+
+
+def test_it_goes_where_it_can(artifact, tmp_path):
+    from recofm.serving import Artifact
+    (tmp_path/'o').mkdir()
+    (tmp_path/'o'/'note').touch()
+    with pytest.warns(match='lies in .*o-1. Expected a new folder.*note'):
+        assert artifact.save_somewhere(tmp_path/'o').name == 'o-1'
+    os.remove(tmp_path/'o'/'note')
+    assert artifact.save_somewhere(tmp_path/'o', {'m': b''}).name == 'o'
+    assert Artifact.load(tmp_path/'o').score([seen]).shape == (1,)
+    (tmp_path/'file').touch()
+    with pytest.warns(match='folder that can be written'):
+        place = artifact.save_somewhere(tmp_path/'file'/'o')
+    assert place.name == 'o'
+    assert Artifact.load(place).score([seen]).shape == (1,)
+    assert sorted(os.listdir(tmp_path)) == ['file', 'o', 'o-1']
+
+
+def test_where_it_can_go_nowhere_every_place_is_named(
+        artifact, tmp_path, monkeypatch):
+    def full(*_): raise OSError(28, 'No space left on device')
+    monkeypatch.setattr(type(artifact.schema), 'save', full)
+    with pytest.raises(OSError) as refused:
+        artifact.save_somewhere(tmp_path/'o')
+    for name in ('o: ', 'o-1: ', 'o-2: '):
+        assert str(tmp_path/name) in str(refused.value)
+    assert str(refused.value).count('No space left') == 4
+    assert os.listdir(tmp_path) == []
+
+
+save_again = """
+import os, signal, sys, threading
+from recofm.serving import Artifact
+artifact = Artifact.load(sys.argv[1])
+print('begun', flush=True)
+for n in range(10**6): artifact.save(sys.argv[1], {'n': b'%d' % n * 99})
+"""
+
+
+@pytest.mark.parametrize('times', [
+    2, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_in_a_save_old_or_new(artifact, tmp_path, times):
+    from recofm.serving import Artifact
+    artifact.save(tmp_path/'o')
+    for n in range(times):
+        run = subprocess.Popen([sys.executable, '-c', save_again, tmp_path/'o'],
+                               stdout=subprocess.PIPE)
+        run.stdout.readline()
+        time.sleep(1 + random.Random(n).random())
+        run.kill()
+        run.communicate()
+        again = Artifact.load(tmp_path/'o')
+        np.testing.assert_array_equal(again.score([seen]),
+                                      artifact.score([seen]))
+    artifact.save(tmp_path/'o', {'n': b''})
+    assert os.listdir(tmp_path) == ['o']
