@@ -4,8 +4,10 @@
 
 # %% auto #0
 __all__ = ['tasks', 'part_names', 'model_class', 'Task', 'check_parts', 'make_parts', 'own_parts', 'Validation', 'Progress',
-           'epoch_line', 'learn', 'begin', 'fitted', 'OneHotRidge', 'rating_baselines', 'measure', 'curves', 'files',
-           'metrics_of', 'check_arguments', 'check_all', 'run', 'as_text']
+           'epoch_line', 'begin', 'encoded', 'watchers', 'learn', 'of_size', 'fitted', 'OneHotRidge', 'simple_models',
+           'reports_of', 'measure', 'curves', 'drawn', 'metrics_of', 'ended', 'as_bytes', 'files', 'begun_files',
+           'check_arguments', 'check_all', 'prepared', 'fingerprint_of', 'state_about', 'state_file', 'reported',
+           'as_text', 'run']
 
 # %% ../../nbs/runs/10_run.ipynb #dba43b19
 import io
@@ -18,13 +20,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from .. import models
+from ..data.batches import Batches
 from ..data.fields import Field
+from ..data.files import one_line
 from ..data.schema import Schema, asked_columns
 from ..data.splits import split
 from ..data.tables import check_columns
-from recofm.evaluation.baselines import (
-    GlobalMean, ItemMean, OneHotLogistic, baselines, cell_types,
-    part_reports)
+from ..evaluation.baselines import (
+    GlobalMean, ItemMean, OneHotLogistic, cell_types, part_reports)
 from ..evaluation.metrics import auc, logloss, report, rmse
 from ..serving.artifact import Artifact, check_place
 from ..serving.catalogue import Catalogue
@@ -147,26 +150,6 @@ def _figure(x) -> str:
     "A number with four decimals, or four digits where these say too little."
     return f'{x:.4f}' if x == 0 or .01 <= abs(x) < 1e4 else f'{x:.4g}'
 
-# %% ../../nbs/runs/10_run.ipynb #00e981dc
-def learn(model, schema, train, valid, settings, verbose=True):
-    "Train in place, leave the best weights; returns a row for each epoch."
-    task = tasks[settings.task]
-    model.compile(SparseAdam(settings.learning_rate))
-    watched = dict(monitor=f'val_{task.key}', mode=task.mode)
-    stop = keras.callbacks.EarlyStopping(
-        **watched, patience=settings.patience, restore_best_weights=True)
-    _, unit = schema.mean_and_scale or (0., 1.)
-    slower = keras.callbacks.ReduceLROnPlateau(
-        **watched, factor=settings.decay, patience=settings.decay_after,
-        min_delta=1e-4 * unit)                   # in the metric's own unit
-    validation = Validation(settings.task, schema.batches(valid),
-                            schema.target(valid))
-    progress = Progress(settings.task, verbose)
-    model.fit(schema.batches(train, settings.batch_size), verbose=0,
-              epochs=settings.epochs,
-              callbacks=[validation, progress, slower, stop])
-    return pd.DataFrame(progress.rows)
-
 # %% ../../nbs/runs/10_run.ipynb #02a6c8ee
 def begin(parts, settings) -> tuple:
     "A new model and its schema, fit on the part 'train', from the seed."
@@ -175,18 +158,61 @@ def begin(parts, settings) -> tuple:
     arguments = settings.arguments | tasks[settings.task].arguments
     return model_class(settings)(schema.fields, **arguments), schema
 
+# %% ../../nbs/runs/10_run.ipynb #4a56d2a6
+def encoded(parts, schema) -> dict:
+    "Each part as batches; a `ValueError` names the part that cannot be."
+    found = {}
+    for name, part in parts.items():
+        try: found[name] = schema.batches(part)
+        except ValueError as e:
+            raise ValueError(f'The {name} part: {e}') from None
+    return found
+
+# %% ../../nbs/runs/10_run.ipynb #00e981dc
+def watchers(settings, batches, verbose=True) -> tuple:
+    "The callbacks of a run; the last has the best weights so far."
+    task, valid = tasks[settings.task], batches['valid']
+    watched = dict(monitor=f'val_{task.key}', mode=task.mode)
+    stop = keras.callbacks.EarlyStopping(
+        **watched, patience=settings.patience, restore_best_weights=True)
+    _, unit = valid.mean_and_scale or (0., 1.)
+    slower = keras.callbacks.ReduceLROnPlateau(
+        **watched, factor=settings.decay, patience=settings.decay_after,
+        min_delta=1e-4 * unit)                   # in the metric's own unit
+    validation = Validation(settings.task, valid, valid.target.ravel())
+    return validation, Progress(settings.task, verbose), slower, stop
+
+# %% ../../nbs/runs/10_run.ipynb #b5024d59
+def learn(model, settings, batches, verbose=True, keep=()) -> tuple:
+    "Train, leave the best weights; a row an epoch, and what broke it off."
+    model.compile(SparseAdam(settings.learning_rate))
+    train, broken = batches['train'], None
+    callbacks = watchers(settings, batches, verbose)
+    _, progress, _, stop = callbacks
+    try: model.fit(of_size(train, settings.batch_size), verbose=0,
+                   epochs=settings.epochs, callbacks=[*callbacks, *keep])
+    except KeyboardInterrupt as error:
+        broken = error
+        if stop.best_weights: model.set_weights(stop.best_weights)
+    return pd.DataFrame(progress.rows), broken
+
+def of_size(batches, size) -> Batches:
+    "The same examples in batches of another size."
+    return Batches(batches.inputs, batches.target, size,
+                   batches.mean_and_scale)
+
 # %% ../../nbs/runs/10_run.ipynb #76ff37bd
 def fitted(
     parts: dict,        # Tables by name: 'train', 'valid' and any others
     settings: Settings, # All that decides the outcome
-    verbose: bool=True, # Whether each epoch says its line
-    begun: tuple=None   # What `begin` gave for the same; None: begin
+    verbose: bool=True  # Whether each epoch says its line
 ) -> tuple:
     "The best model, its schema, its epochs and its seconds of training."
-    model, schema = begun or begin(parts, settings)
+    model, schema = begin(parts, settings)
     start = perf_counter()
-    train, valid = parts['train'], parts['valid']
-    history = learn(model, schema, train, valid, settings, verbose)
+    batches = encoded({n: parts[n] for n in ('train', 'valid')}, schema)
+    history, broken = learn(model, settings, batches, verbose)
+    if broken: raise broken
     return model, schema, history, perf_counter() - start
 
 # %% ../../nbs/runs/10_run.ipynb #58048e81
@@ -206,25 +232,40 @@ class OneHotRidge(OneHotLogistic):
         return self.model.predict(frame[self.columns])
 
 # %% ../../nbs/runs/10_run.ipynb #95f24608
-def rating_baselines(train, parts, target, item, columns) -> pd.DataFrame:
-    "What `baselines` is for clicks: a row for each simple model of numbers."
-    models = {'global mean': GlobalMean(), 'item mean': ItemMean(item),
-              'ridge regression': OneHotRidge(columns)}
-    rows = {name: part_reports(model.fit(train, target).predict, parts,
-                               target, 'rating')
-            for name, model in models.items()}
-    return pd.DataFrame(rows).T
+def simple_models(task, item, columns) -> dict:
+    "The models to stand beside the trained one, by name, not fit yet."
+    models = {'global mean': GlobalMean(), 'item mean': ItemMean(item)}
+    regressions = dict(click=('logistic regression', OneHotLogistic),
+                       rating=('ridge regression', OneHotRidge))
+    name, kind = regressions[task]
+    return models | {name: kind(columns)}
 
 # %% ../../nbs/runs/10_run.ipynb #8d9ae651
-def measure(model, schema, parts, task='click') -> pd.DataFrame:
-    "The metrics of the model and of the baselines, a column (part, metric)."
+def reports_of(models, parts, target, task) -> tuple:
+    "The metrics of models by name, and what went wrong with the others."
+    rows, failed = {}, {}
+    for name, predictor in models.items():
+        try: rows[name] = part_reports(predictor(), parts, target, task)
+        except Exception as error: failed[name] = one_line(error)
+    return pd.DataFrame(rows).T, failed
+
+def measure(
+    model, schema, # That were fit together
+    parts,         # Tables by name, 'train' among them
+    task='click',  # Or 'rating'
+    batches=None   # Of each part, encoded already; None: they are made
+) -> tuple:
+    "Metrics of the model and of simple ones, by (part, metric); what failed."
     item = next(c.name for c in schema.columns if c.side == 'item')
-    simple = dict(click=baselines, rating=rating_baselines)[task]
-    table = simple(parts['train'], parts, schema.label, item=item,
-                   columns=schema.columns)
-    def predict(part): return model.predict(schema.batches(part), verbose=0)
-    own = part_reports(predict, parts, schema.label, task)
-    return pd.concat([table, pd.DataFrame(own, index=[type(model).__name__])])
+    batches = batches or encoded(parts, schema)
+    by_rows = {id(part): batches[name] for name, part in parts.items()}
+    def own(): return lambda part: model.predict(by_rows[id(part)], verbose=0)
+    def fit(other):
+        return lambda: other.fit(parts['train'], schema.label).predict
+    simple = simple_models(task, item, schema.columns)
+    models = {name: fit(other) for name, other in simple.items()}
+    models[type(model).__name__] = own
+    return reports_of(models, parts, schema.label, task)
 
 # %% ../../nbs/runs/10_run.ipynb #e4d4b49d
 def curves(history: pd.DataFrame, task='click'):
@@ -249,29 +290,44 @@ def curves(history: pd.DataFrame, task='click'):
     return drawing
 
 # %% ../../nbs/runs/10_run.ipynb #b82f221f
-def files(table, history, settings, seconds) -> dict:
-    "The report's files by name, as bytes."
+def drawn(history, task) -> bytes:
+    "The curves as a PNG file's bytes."
     picture = io.BytesIO()
     plain = dict(metadata=dict(Software=None))     # no version of the drawer
-    curves(history, settings.task).savefig(picture, dpi=120, **plain)
-    metrics = metrics_of(table, epochs=len(history),
-                         seconds=round(seconds, 2))
-    return {
-        'metrics.json': _as_json(metrics),
-        'settings.json': settings.as_json(),
-        'history.csv': history.to_csv(index=False).encode(),
-        'curves.png': picture.getvalue()}
+    curves(history, task).savefig(picture, dpi=120, **plain)
+    return picture.getvalue()
 
-def metrics_of(table, **more) -> dict:
-    "The figures of the model, the last row, and of the baselines."
+def metrics_of(table, model) -> dict:
+    "The figures of the model that is named, and of the others."
     rows = {name: {part: row[part].to_dict() for part in row.index.unique(0)}
             for name, row in table.iterrows()}
-    own = rows.pop(table.index[-1])
-    return dict(**own, baselines=rows, **more)
+    return dict(**rows.pop(model, {}), baselines=rows)
 
-def _as_json(content) -> bytes:
+def ended(settings, history, broken) -> str:
+    "Why the training ended, in a word."
+    if broken: return 'interrupted'
+    return 'epochs' if len(history) == settings.epochs else 'patience'
+
+def as_bytes(content) -> bytes:
     "The content as a JSON file's bytes."
     return json.dumps(content, indent=1).encode()
+
+# %% ../../nbs/runs/10_run.ipynb #640a81e5
+def files(table, history, settings, failed, broken=None) -> dict:
+    "The report's files by name, as bytes; all that can be made."
+    written, failed = {}, dict(failed)
+    try: written['curves.png'] = drawn(history, settings.task)
+    except Exception as error: failed['curves.png'] = one_line(error)
+    metrics = metrics_of(table, settings.model) | dict(
+        epochs=len(history), seconds=round(history.seconds.sum(), 2),
+        ended=ended(settings, history, broken))
+    if failed: metrics['failed'] = failed
+    return written | {'metrics.json': as_bytes(metrics)}
+
+def begun_files(history, settings) -> dict:
+    "What of the report is known when the training ends."
+    return {'settings.json': settings.as_json(),
+            'history.csv': history.to_csv(index=False).encode()}
 
 # %% ../../nbs/runs/10_run.ipynb #dcb8f8bb
 def check_arguments(settings):
@@ -292,32 +348,81 @@ def check_all(settings, out):
     check_place(out)
     check_arguments(settings)
 
-# %% ../../nbs/runs/10_run.ipynb #19b55325
-def run(
-    frame: pd.DataFrame|dict, # A row per example, or parts by name
-    settings: Settings,       # All that decides the outcome
-    out,                      # Folder for the artifact and its report
-    report: dict=None         # More files for it, from name to bytes
-) -> tuple[Artifact, pd.DataFrame]:
-    "Split, fit, train, measure and save: the artifact, a table of metrics."
-    check_all(settings, out)
+# %% ../../nbs/runs/10_run.ipynb #dc4e85d9
+def prepared(frame, settings) -> tuple:
+    "An untrained artifact, the parts of the table, and these as batches."
     parts = make_parts(frame, settings)
     model, schema = begin(parts, settings)
     all_rows = frame
     if isinstance(frame, dict):
         all_rows = pd.concat(frame.values(), ignore_index=True)
     catalogue = Catalogue.fit(all_rows, schema, label=settings.label)
-    size = f'{settings.model}: {model.count_params():,} parameters'
-    print(f'{schema}\n\n{size}; {len(parts["train"]):,} rows to learn from\n')
-    *_, history, seconds = fitted(parts, settings, begun=(model, schema))
-    table = measure(model, schema, parts, settings.task)
-    print(f'\n{len(history)} epochs, {seconds:.0f} s of training\n')
-    print(as_text(table))
-    artifact = Artifact(model, schema, catalogue)
-    written = files(table, history, settings, seconds) | (report or {})
-    artifact.save(out, written)
-    return artifact, table
+    return Artifact(model, schema, catalogue), parts, encoded(parts, schema)
+
+# %% ../../nbs/runs/10_run.ipynb #e0374207
+def fingerprint_of(batches) -> str:
+    "The SHA-256 of a part's inputs and targets."
+    h, inputs = hashlib.sha256(), batches.inputs
+    arrays = inputs.values() if isinstance(inputs, dict) else [inputs]
+    for a in (*arrays, batches.target):
+        h.update(f'{a.shape} {a.dtype}'.encode() + a.tobytes())
+    return h.hexdigest()
+
+def state_about(settings, batches) -> dict:
+    "What a state is of: the settings, but for `epochs`, and the rows."
+    plain = {n: v for n, v in vars(settings).items() if n != 'epochs'}
+    rows = {f'the rows of {name}': fingerprint_of(batches[name])
+            for name in ('train', 'valid')}
+    return plain | rows
+
+def state_file(space, out, resume) -> Path:
+    "Where a run keeps its state; that of an ended run is fetched."
+    file, of_ended = space/'state.npz', Path(out)/'state.npz'
+    if resume and of_ended.is_file() and not file.exists():
+        shutil.copyfile(of_ended, file)
+    return file
+
+# %% ../../nbs/runs/10_run.ipynb #9ffdd590
+def reported(artifact, place, parts, batches, settings, history, broken=None):
+    "Measure the saved model, print its figures, and put them beside it."
+    table, failed = measure(artifact.model, artifact.schema, parts,
+                            settings.task, batches)
+    seconds = f'{history.seconds.sum():.0f} s of training'
+    print(f'\n{len(history)} epochs, {seconds}\n\n{as_text(table)}')
+    for name, why in failed.items(): print(f'\nwithout {name}: {why}')
+    written = files(table, history, settings, failed, broken)
+    try: add_report(place, written)
+    except OSError as e: print(f'\nThe report could not be written: {e}')
+    return table
 
 def as_text(table) -> str:
     "The table for a terminal: a line a metric, a column a model."
     return table.T.to_string(float_format=_figure)
+
+# %% ../../nbs/runs/10_run.ipynb #19b55325
+def run(
+    frame: pd.DataFrame|dict, # A row per example, or parts by name
+    settings: Settings,       # All that decides the outcome
+    out,                      # Folder for the artifact and its report
+    report: dict=None,        # More files for it, from name to bytes
+    resume: bool=False        # Whether to go on with a run that was cut off
+) -> tuple[Artifact, pd.DataFrame]:
+    "Split, fit, train, save and measure: the artifact, a table of metrics."
+    check_all(settings, out)
+    check_report(report or {})
+    with locked(out) as space:
+        artifact, parts, batches = prepared(frame, settings)
+        print(introduced(artifact, settings, batches))
+        keep = Resume(state_file(space, out, resume),
+                      state_about(settings, batches), resume)
+        history, broken = learn(artifact.model, settings, batches, keep=[keep])
+        if not len(history): raise stopped(broken, history)
+        written = begun_files(history, settings) | (report or {})
+        place = artifact.save_somewhere(out, written)
+        table = reported(artifact, place, parts, batches, settings, history,
+                         broken)
+        keep_state(space, place)
+        print(f'\nSaved in {out}: the model with its schema, its state and '
+              f'its report')
+    if broken: raise stopped(broken, history, place)
+    return artifact, table

@@ -16,7 +16,9 @@ from importlib.util import find_spec
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
+from ..data.cells import shown
 from ..data.fields import check_count
+from ..data.files import read_json, reading
 from ..data.schema import asked_columns, check_target_name
 
 # %% ../../nbs/runs/05_settings.ipynb #e46b3070
@@ -128,7 +130,7 @@ def checked_value(
     if isinstance(value, kind) and not isinstance(value, bool): return value
     name = getattr(field.type, '__name__', field.type)
     expected = f'{where}: expected {field.name} to be {name}'
-    raise ValueError(f'{expected}. Received {value!r}')
+    raise ValueError(f'{expected}. Received {shown(value)}')
 
 def settings_from(
     found,           # What a JSON file holds
@@ -163,6 +165,10 @@ def load(cls:Settings,
 ) -> Settings:
     "The settings that a run left in its folder."
     file = Path(folder)/'settings.json'
-    found = json.loads(file.read_bytes())
+    found = read_json(file)
+    if not isinstance(found, dict):
+        expected = f'{file}: expected the settings of a run'
+        raise ValueError(f'{expected}. Received {shown(found)}')
     found.pop('versions', None)
-    return settings_from(found, str(file))
+    with reading(file, 'the settings of a run'):
+        return settings_from(found, str(file))
