@@ -282,6 +282,4 @@ def train(args):
         tell([*overridden(args, settings),
               *differences(record, args.record, args.config)])
     report = {'recipe.toml': recipe_text(args, settings, record).encode()}
-    run(rows, settings, args.out, report)
-    print(f'\nSaved in {args.out}: the model with its schema, metrics.json, '
-          'history.csv,\ncurves.png, settings.json, recipe.toml')
+    run(rows, settings, args.out, report, bool(args.resume))
