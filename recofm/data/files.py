@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['absent', 'FORMAT', 'formats', 'heads', 'one_line', 'reading', 'read_bytes', 'digest', 'json_of', 'read_json',
-           'check_format', 'read_content', 'check_members', 'check_head', 'arrays_of', 'read_arrays', 'write_file',
-           'npz_bytes', 'save_pair', 'load_pair']
+           'check_format', 'read_content', 'check_members', 'check_head', 'arrays_of', 'read_arrays', 'array_named',
+           'check_only', 'write_file', 'npz_bytes', 'save_pair', 'load_pair']
 
-# %% ../../nbs/data/05_files.ipynb #92cbeb27
+# %% ../../nbs/data/05_files.ipynb #5c5129af
 import hashlib
 import json
 import math
@@ -20,7 +20,7 @@ from uuid import uuid4
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 import numpy as np
 
-# %% ../../nbs/data/05_files.ipynb #7b4cd70e
+# %% ../../nbs/data/05_files.ipynb #ff1bec9d
 def one_line(
     error,        # An exception
     most: int=300 # Characters
@@ -31,7 +31,7 @@ def one_line(
     text = text if plain else f'{type(error).__name__}: {text}'.rstrip(': ')
     return text if len(text) <= most else text[:most - 3] + '...'
 
-# %% ../../nbs/data/05_files.ipynb #7cad1444
+# %% ../../nbs/data/05_files.ipynb #34a61567
 absent = (FileNotFoundError, PermissionError, IsADirectoryError,
           NotADirectoryError)
 
@@ -51,13 +51,12 @@ def _named(file, expected, error) -> str:
     if isinstance(error, UnicodeDecodeError):
         byte = f'the byte {error.object[error.start]}'
         return f'{file}: expected text in UTF-8. Received {byte}'
-    text = one_line(error)
-    ours = type(error) is ValueError and 'Received' in text
-    if ours and text.startswith(str(file)): return text
-    if ours and 'xpected' in text: return f'{file}: {text}'
-    return f'{file}: expected {expected}. Received {text}'
+    text = one_line(error, 1000)
+    if type(error) is ValueError and 'Received' in text:
+        return text if text.startswith(str(file)) else f'{file}: {text}'
+    return f'{file}: expected {expected}. Received {one_line(error)}'
 
-# %% ../../nbs/data/05_files.ipynb #978ae072
+# %% ../../nbs/data/05_files.ipynb #694d4b21
 def read_bytes(
     file,           # A file, or what behaves like one
     most: int=2**26 # Bytes that it may have
@@ -74,7 +73,7 @@ def digest(
     with open(file, 'rb') as f:
         return hashlib.file_digest(f, 'sha256').hexdigest()
 
-# %% ../../nbs/data/05_files.ipynb #746f8e9f
+# %% ../../nbs/data/05_files.ipynb #c0775036
 def _no_constant(name):
     raise ValueError(f'expected finite numbers. Received {name}')
 
@@ -91,7 +90,7 @@ def _once(pairs) -> dict:
     twice = sorted({k for k in keys if keys.count(k) > 1})
     raise ValueError(f'expected each key once. Received twice: {twice[:3]}')
 
-# %% ../../nbs/data/05_files.ipynb #d130dea6
+# %% ../../nbs/data/05_files.ipynb #33a948c8
 def json_of(
     content: bytes # Of a file
 ):
@@ -108,7 +107,7 @@ def read_json(
     "What a JSON file says, or a `ValueError` of one line."
     with reading(file, 'JSON'): return json_of(read_bytes(file, most))
 
-# %% ../../nbs/data/05_files.ipynb #ece23196
+# %% ../../nbs/data/05_files.ipynb #846e0732
 FORMAT = 2           # That is written
 formats = 1, FORMAT  # Those that are read
 
@@ -130,7 +129,7 @@ def read_content(
     "What the file says, or a `ValueError` where it is of no known format."
     return check_format(read_json(file), file)
 
-# %% ../../nbs/data/05_files.ipynb #85a11779
+# %% ../../nbs/data/05_files.ipynb #7e4bef41
 def check_members(
     archive, # An open `ZipFile`
     size,    # Of the file, in bytes
@@ -152,7 +151,7 @@ def check_members(
     unpacked = f'expected at most {most:,} bytes, unpacked'
     raise ValueError(f'{unpacked}. Received {total:,}')
 
-# %% ../../nbs/data/05_files.ipynb #a90c1edf
+# %% ../../nbs/data/05_files.ipynb #1e870dab
 heads = {(1, 0): np.lib.format.read_array_header_1_0,
          (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -176,7 +175,7 @@ def check_head(
     expected = f'expected {claimed:,} bytes of array {name!r}, {dtype} {shape}'
     raise ValueError(f'{expected}. Received {there:,}')
 
-# %% ../../nbs/data/05_files.ipynb #7d90660a
+# %% ../../nbs/data/05_files.ipynb #9d1968b0
 def arrays_of(
     opened, # An npz file, open
     known: Callable=lambda name: True # Which names are expected
@@ -199,7 +198,30 @@ def read_arrays(
     with reading(file, 'an npz file of arrays'), open(file, 'rb') as opened:
         return arrays_of(opened, known)
 
-# %% ../../nbs/data/05_files.ipynb #0ba2f537
+# %% ../../nbs/data/05_files.ipynb #a530cc01
+def array_named(
+    arrays: dict, # By name
+    name: str,    # Of the one that is asked for
+    dtype: str,   # That it must have
+    ndim: int=1   # And how many dimensions
+) -> np.ndarray:
+    "One of the arrays, or a `ValueError` where it is not as expected."
+    a = arrays.get(name)
+    if a is not None and (a.dtype, a.ndim) == (np.dtype(dtype), ndim): return a
+    expected = f'Expected an array {name!r} of {dtype} in {ndim} dimensions'
+    received = 'none' if a is None else f'{a.dtype} of shape {a.shape}'
+    raise ValueError(f'{expected}. Received {received}')
+
+def check_only(
+    arrays: dict, # By name
+    names         # That there must be, and no others
+):
+    "A `ValueError` where arrays are lacking or superfluous."
+    if set(arrays) == set(names): return
+    received = f'Received {sorted(arrays)}'
+    raise ValueError(f'Expected the arrays {sorted(names)}. {received}')
+
+# %% ../../nbs/data/05_files.ipynb #a4c48ce9
 def _sync_folder(folder):
     "Send to the disk what the folder holds, where the system can."
     if not hasattr(os, 'O_DIRECTORY'): return
@@ -219,7 +241,7 @@ def _write_through(file, content):
         Path(file).unlink(missing_ok=True)
         raise
 
-# %% ../../nbs/data/05_files.ipynb #8706e073
+# %% ../../nbs/data/05_files.ipynb #200d6621
 def write_file(
     file,          # Whose folder exists
     content: bytes # All that it shall hold
@@ -232,7 +254,7 @@ def write_file(
     finally: part.unlink(missing_ok=True)
     _sync_folder(file.parent)
 
-# %% ../../nbs/data/05_files.ipynb #c1fa598e
+# %% ../../nbs/data/05_files.ipynb #29eaab41
 def npz_bytes(
     arrays: dict # By name
 ) -> bytes:
@@ -253,7 +275,7 @@ def _fits(file, found) -> bool:
     except (OSError, ValueError): return False
     return isinstance(content, dict) and content.get('arrays') == found
 
-# %% ../../nbs/data/05_files.ipynb #513dad55
+# %% ../../nbs/data/05_files.ipynb #efeee1a5
 def _finish_cut_off(folder, name):
     "Move the JSON of a save that was cut off between its two moves."
     text, arrays, text_part, _ = _pair(folder, name)
@@ -284,7 +306,7 @@ def save_pair(
         os.replace(part, file)
         _sync_folder(folder)
 
-# %% ../../nbs/data/05_files.ipynb #27b8c045
+# %% ../../nbs/data/05_files.ipynb #b7cf251b
 def _fitting(folder, name, opened):
     "The JSON that fits the arrays, and its file; None where none does."
     found = hashlib.file_digest(opened, 'sha256').hexdigest()
@@ -307,7 +329,7 @@ def _load_pair(folder, name, known):
             asked = known(content)
         return content, arrays_of(opened, asked)
 
-# %% ../../nbs/data/05_files.ipynb #37b3d0b9
+# %% ../../nbs/data/05_files.ipynb #2a9edc11
 def load_pair(
     folder,    # Where `save_pair` wrote
     name: str, # Of both files

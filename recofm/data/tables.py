@@ -9,7 +9,6 @@ __all__ = ['endings', 'truths', 'with_hint', 'check_names', 'check_columns', 'as
 # %% ../../nbs/data/18_tables.ipynb #d125d2e2
 import csv
 import gzip
-from itertools import islice
 from difflib import get_close_matches
 from pathlib import Path
 import pyarrow as pa

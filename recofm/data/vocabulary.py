@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['key_words', 'digits', 'Counts', 'count_values', 'merge_counts', 'Vocabulary', 'vocabulary_of', 'fit_vocabulary',
-           'check_same_kind', 'lookup', 'value_of', 'typed_key', 'pack', 'unpack', 'to_arrays', 'from_arrays']
+           'check_same_kind', 'lookup', 'value_of', 'typed_key', 'pack', 'check_offsets', 'unpack', 'to_arrays',
+           'values_from', 'from_arrays']
 
 # %% ../../nbs/data/20_vocabulary.ipynb #d051e33e
 import re
@@ -14,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from .cells import keys, shown
+from .files import array_named, check_only
 
 # %% ../../nbs/data/20_vocabulary.ipynb #5521dbc5
 @dataclass(frozen=True, eq=False)
@@ -167,11 +169,23 @@ def pack(
     return np.frombuffer(b''.join(encoded), dtype='uint8'), offsets
 
 # %% ../../nbs/data/20_vocabulary.ipynb #d3ab5c22
+def check_offsets(
+    offsets: np.ndarray, # Where each of n pieces begins, and where all end
+    end: int,            # Of all of them
+    name='offsets'       # For the message
+):
+    "A `ValueError` where they do not go from 0 to the end without falling."
+    outer = offsets[[0, -1]].tolist() if len(offsets) else []
+    if outer == [0, end] and (np.diff(offsets) >= 0).all(): return
+    expected = f'Expected {name} from 0 to {end} that never fall'
+    raise ValueError(f'{expected}. Received {shown(offsets.tolist()[:9])}')
+
 def unpack(
     data: np.ndarray,   # uint8
     offsets: np.ndarray # int64
 ) -> list[str]:
     "The strings that `pack` packed."
+    check_offsets(offsets, len(data))
     whole, between = data.tobytes(), zip(offsets[:-1], offsets[1:])
     return [whole[a:b].decode('utf-8') for a, b in between]
 
@@ -183,10 +197,22 @@ def to_arrays(vocabulary: Vocabulary) -> dict[str, np.ndarray]:
     data, offsets = pack(vocabulary.values)
     return dict(bytes=data, offsets=offsets, **missing)
 
+def values_from(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    "The values that the arrays hold: whole numbers, or text."
+    if 'values' in arrays:
+        check_only(arrays, ['values', 'missing'])
+        return array_named(arrays, 'values', 'int64')
+    check_only(arrays, ['bytes', 'offsets', 'missing'])
+    strings = unpack(array_named(arrays, 'bytes', 'uint8'),
+                     array_named(arrays, 'offsets', 'int64'))
+    return np.array(strings, dtype=object)
+
+# %% ../../nbs/data/20_vocabulary.ipynb #560bc303
 def from_arrays(arrays: dict[str, np.ndarray]) -> Vocabulary:
-    "The vocabulary that `to_arrays` took apart."
-    values = arrays.get('values')
-    if values is None:
-        strings = unpack(arrays['bytes'], arrays['offsets'])
-        values = np.array(strings, dtype=object)
-    return Vocabulary(values, bool(arrays['missing']))
+    "The vocabulary that `to_arrays` took apart; a `ValueError` for others."
+    values, seen = values_from(arrays), set()
+    missing = array_named(arrays, 'missing', 'bool', 0)
+    if len(set(values.tolist())) == len(values):
+        return Vocabulary(values, bool(missing))
+    twice = next(v for v in values.tolist() if v in seen or seen.add(v))
+    raise ValueError(f'Expected each value once. Received {shown(twice)} twice')

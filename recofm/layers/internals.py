@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['tested', 'leaning_on', 'share_policy', 'named_errors', 'has_no_repeats', 'rows_read', 'compiled_by_xla',
            'strategy_of', 'replicas', 'place_of', 'decays', 'local_copy', 'forget_calls', 'custom_gradient',
-           'first_epoch']
+           'first_epoch', 'begin_with']
 
 # %% ../../nbs/layers/50_internals.ipynb #68f3b8ed
 from contextlib import contextmanager
@@ -180,3 +180,10 @@ def first_epoch(
 ) -> int:
     "The number of the epoch that `fit` begins with."
     return model._initial_epoch or initial_epoch
+
+def begin_with(
+    model,          # A Keras model, in `fit`, before its first epoch
+    epoch: int|None # The number of an epoch; None: what `fit` was given
+):
+    "Say which epoch `fit` begins with."
+    model._initial_epoch = epoch

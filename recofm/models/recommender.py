@@ -25,7 +25,7 @@ from ..layers.internals import share_policy
 from ..layers.table import ids_known
 from ..training.epochs import batches_in_order, can_group
 from ..training.epochs import TrainsInGroups, checked_weights
-from ..training.epochs import fit_in_groups, size_of_batches
+from ..training.epochs import fit_in_groups, in_turn, size_of_batches
 from ..training.optimizers import SparseAdam, with_loss_scale
 
 # %% ../../nbs/models/10_recommender.ipynb #8460784c
@@ -507,7 +507,7 @@ def fit(self:Recommender,
     if shuffle is None: shuffle = not is_stream(x)
     kwargs |= dict(
         batch_size=batch_size, epochs=epochs, verbose=verbose, shuffle=shuffle,
-        callbacks=callbacks, validation_split=validation_split,
+        callbacks=in_turn(callbacks), validation_split=validation_split,
         validation_data=validation_data, sample_weight=sample_weight)
     if class_weight is not None: kwargs |= dict(class_weight=class_weight)
     grouped = not is_stream(x) and can_group(self, **kwargs)

@@ -6,14 +6,18 @@
 __all__ = ['tasks', 'part_names', 'model_class', 'Task', 'check_parts', 'make_parts', 'own_parts', 'Validation', 'Progress',
            'epoch_line', 'begin', 'encoded', 'watchers', 'learn', 'of_size', 'fitted', 'OneHotRidge', 'simple_models',
            'reports_of', 'measure', 'curves', 'drawn', 'metrics_of', 'ended', 'as_bytes', 'files', 'begun_files',
-           'check_arguments', 'check_all', 'prepared', 'fingerprint_of', 'state_about', 'state_file', 'reported',
-           'as_text', 'run']
+           'check_arguments', 'check_all', 'prepared', 'fingerprint_of', 'state_about', 'state_file', 'introduced',
+           'stopped', 'reported', 'as_text', 'put_beside', 'shown_place', 'saved_line', 'run']
 
 # %% ../../nbs/runs/10_run.ipynb #dba43b19
+import hashlib
 import io
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import fill
 from time import perf_counter
 import keras
 import matplotlib.pyplot as plt
@@ -29,9 +33,13 @@ from ..data.tables import check_columns
 from ..evaluation.baselines import (
     GlobalMean, ItemMean, OneHotLogistic, cell_types, part_reports)
 from ..evaluation.metrics import auc, logloss, report, rmse
-from ..serving.artifact import Artifact, check_place
+from ..serving.artifact import Artifact
 from ..serving.catalogue import Catalogue
+from ..serving.folder import (
+    add_report, check_place, check_report, locked, report_names)
 from ..training.optimizers import SparseAdam
+from ..training.resuming import Resume
+from ..training.states import read_state
 from .settings import Settings, check_settings, nearest
 from sklearn.linear_model import Ridge
 from sklearn.metrics import mean_squared_error
@@ -353,11 +361,12 @@ def prepared(frame, settings) -> tuple:
     "An untrained artifact, the parts of the table, and these as batches."
     parts = make_parts(frame, settings)
     model, schema = begin(parts, settings)
+    batches = encoded(parts, schema)
     all_rows = frame
     if isinstance(frame, dict):
         all_rows = pd.concat(frame.values(), ignore_index=True)
     catalogue = Catalogue.fit(all_rows, schema, label=settings.label)
-    return Artifact(model, schema, catalogue), parts, encoded(parts, schema)
+    return Artifact(model, schema, catalogue), parts, batches
 
 # %% ../../nbs/runs/10_run.ipynb #e0374207
 def fingerprint_of(batches) -> str:
@@ -375,6 +384,7 @@ def state_about(settings, batches) -> dict:
             for name in ('train', 'valid')}
     return plain | rows
 
+# %% ../../nbs/runs/10_run.ipynb #81afc92b
 def state_file(space, out, resume) -> Path:
     "Where a run keeps its state; that of an ended run is fetched."
     file, of_ended = space/'state.npz', Path(out)/'state.npz'
@@ -382,22 +392,56 @@ def state_file(space, out, resume) -> Path:
         shutil.copyfile(of_ended, file)
     return file
 
+def introduced(artifact, settings, batches, state, resume) -> str:
+    "What is said before the first epoch."
+    parameters = f'{artifact.model.count_params():,} parameters'
+    rows = f'{batches["train"].examples:,} rows to learn from'
+    said = f'{artifact.schema}\n\n{settings.model}: {parameters}; {rows}\n'
+    if not resume: return said
+    if not state.exists(): return f'{said}\nNo state is kept: a new start\n'
+    return f"{said}\nGoing on after epoch {read_state(state)['epochs']}\n"
+
+# %% ../../nbs/runs/10_run.ipynb #a31c7b49
+def stopped(broken, history, place=None):
+    "The break again, saying how far the run has come and how to go on."
+    epoch = f'Stopped in epoch {len(history) + 1}'
+    saved = f': the best of {len(history)} is saved in {place}' if place else ''
+    return type(broken)(f'{epoch}{saved}. Go on with --resume')
+
 # %% ../../nbs/runs/10_run.ipynb #9ffdd590
-def reported(artifact, place, parts, batches, settings, history, broken=None):
-    "Measure the saved model, print its figures, and put them beside it."
+def reported(artifact, parts, batches, settings, history, broken=None):
+    "Measure the saved model and print its figures; the table, and the files."
     table, failed = measure(artifact.model, artifact.schema, parts,
                             settings.task, batches)
     seconds = f'{history.seconds.sum():.0f} s of training'
     print(f'\n{len(history)} epochs, {seconds}\n\n{as_text(table)}')
     for name, why in failed.items(): print(f'\nwithout {name}: {why}')
-    written = files(table, history, settings, failed, broken)
-    try: add_report(place, written)
-    except OSError as e: print(f'\nThe report could not be written: {e}')
-    return table
+    return table, files(table, history, settings, failed, broken)
 
 def as_text(table) -> str:
     "The table for a terminal: a line a metric, a column a model."
     return table.T.to_string(float_format=_figure)
+
+def put_beside(place, written, state):
+    "Add the report and the state to the saved artifact, where they fit."
+    if state.exists(): written = written | {state.name: state.read_bytes()}
+    try: add_report(place, written)
+    except (OSError, ValueError) as error:
+        return print(f'\nThe report could not be written. {error}')
+    state.unlink(missing_ok=True)
+
+# %% ../../nbs/runs/10_run.ipynb #401052e0
+def shown_place(place, out) -> str:
+    "The folder as the caller wrote it, where the artifact lies there."
+    return str(out if Path(out).resolve() == place else place)
+
+def saved_line(place, names) -> str:
+    "Where the model lies, and what beside it."
+    first = 'metrics.json', 'history.csv', 'curves.png', 'settings.json'
+    names = [n for n in first if n in names] + sorted(set(names) - {*first})
+    listed = ', '.join(['the model with its schema', *names])
+    return fill(listed, 80, initial_indent=f'Saved in {place}: ',
+                break_long_words=False, break_on_hyphens=False)
 
 # %% ../../nbs/runs/10_run.ipynb #19b55325
 def run(
@@ -412,17 +456,17 @@ def run(
     check_report(report or {})
     with locked(out) as space:
         artifact, parts, batches = prepared(frame, settings)
-        print(introduced(artifact, settings, batches))
-        keep = Resume(state_file(space, out, resume),
-                      state_about(settings, batches), resume)
+        state = state_file(space, out, resume)
+        print(introduced(artifact, settings, batches, state, resume))
+        keep = Resume(state, state_about(settings, batches), resume)
         history, broken = learn(artifact.model, settings, batches, keep=[keep])
         if not len(history): raise stopped(broken, history)
-        written = begun_files(history, settings) | (report or {})
-        place = artifact.save_somewhere(out, written)
-        table = reported(artifact, place, parts, batches, settings, history,
-                         broken)
-        keep_state(space, place)
-        print(f'\nSaved in {out}: the model with its schema, its state and '
-              f'its report')
-    if broken: raise stopped(broken, history, place)
+        known = begun_files(history, settings) | (report or {})
+        place = artifact.save_somewhere(out, known)
+        table, written = reported(artifact, parts, batches, settings, history,
+                                  broken)
+        put_beside(place, written, state)
+    shown = shown_place(place, out)
+    if broken: raise stopped(broken, history, shown)
+    print(f'\n{saved_line(shown, report_names(place))}')
     return artifact, table

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['epoch_order', 'groups_of', 'prefetched', 'rows_of', 'steps_in_a_loop', 'group_function', 'sees_batches',
-           'steps_together', 'Groups', 'TrainsInGroups', 'split_off', 'batches_in_order', 'checked_weights',
-           'size_of_batches', 'fit_in_groups', 'can_group']
+           'steps_together', 'Keeper', 'in_turn', 'Groups', 'TrainsInGroups', 'split_off', 'batches_in_order',
+           'checked_weights', 'size_of_batches', 'begun_by', 'fit_in_groups', 'can_group']
 
 # %% ../../nbs/training/20_epochs.ipynb #b15df12c
 import math
@@ -154,6 +154,27 @@ def steps_together(
     one_by_one = any(sees_batches(c) for c in listed if c is not None)
     return 1 if one_by_one else min(batches, most)
 
+# %% ../../nbs/training/20_epochs.ipynb #3e8acd9b
+class Keeper(keras.callbacks.Callback):
+    "A callback that keeps a run for another day."
+    others = ()       # the run's other callbacks
+    order_seed = None # of the epochs' orders
+    begun = 0         # how many epochs were done when training began
+
+def in_turn(
+    callbacks # None, a callback, a list of them, or a Keras `CallbackList`
+):
+    "The callbacks; a `Keeper` comes last, after `History`, and knows them."
+    listed = keras.tree.flatten(getattr(callbacks, 'callbacks', callbacks))
+    keepers = [c for c in listed if isinstance(c, Keeper)]
+    if not keepers: return callbacks
+    History = keras.callbacks.History
+    history = [c for c in listed if isinstance(c, History)] or [History()]
+    others = [c for c in listed if not isinstance(c, (Keeper, History))]
+    for keeper in keepers: keeper.others = others
+    if isinstance(callbacks, keras.callbacks.CallbackList): return callbacks
+    return others + history + keepers
+
 # %% ../../nbs/training/20_epochs.ipynb #4c467bcb
 class Groups(DataAdapter):
     "What Keras' `fit` goes through in place of batches."
@@ -264,6 +285,24 @@ def _held_out(validation_data, batch_size, size=None, steps=None):
     if batch_size: usual = batch_size if steps else max(batch_size, usual)
     return batches_in_order(tuple(validation_data), size or usual)
 
+# %% ../../nbs/training/20_epochs.ipynb #12ff6f29
+def begun_by(
+    callbacks,    # As `in_turn` gave them
+    model,        # That is trained
+    initial_epoch # What `fit` was given
+):
+    "A function that tells, once training begins, its first epoch and seed."
+    listed = keras.tree.flatten(getattr(callbacks, 'callbacks', callbacks))
+    keepers = [c for c in listed if isinstance(c, Keeper)]
+    drawn = Keeper()
+    drawn.order_seed = random.getrandbits(31)
+    for keeper in keepers: keeper.order_seed = drawn.order_seed
+    def first():
+        known = keepers[-1] if keepers else drawn
+        epoch = known.begun or first_epoch(model, initial_epoch)
+        return epoch, known.order_seed
+    return first
+
 # %% ../../nbs/training/20_epochs.ipynb #0787a924
 def fit_in_groups(
     model, x, y,           # A compiled `TrainsInGroups`; checked data
@@ -289,9 +328,11 @@ def fit_in_groups(
                      validation_steps)
     batch_size = batch_size or 32
     batches = math.ceil(len(arrays[1]) / batch_size)
-    steps, seed = steps_together(batches, callbacks), random.getrandbits(31)
+    steps, callbacks = steps_together(batches, callbacks), in_turn(callbacks)
+    first = begun_by(callbacks, model, initial_epoch)
     def groups():
-        left = range(first_epoch(model, initial_epoch), epochs)
+        epoch, seed = first()
+        left = range(epoch, epochs)
         return groups_of(arrays, batch_size, steps, left, shuffle, seed)
     own = dict(epochs=epochs, initial_epoch=initial_epoch, shuffle=False,
                callbacks=callbacks, validation_data=held,

@@ -1,0 +1,179 @@
+"A run that loses nothing: what happens to a trained model when something fails."
+import errno
+import json
+import os
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recofm.datasets.synthetic import planted
+
+names = 'user', 'film'
+
+
+@pytest.fixture(scope='module')
+def frame():
+    return planted(n=1_000, sizes=(30, 20), strength=2., rank=2,
+                   names=names).frame
+
+
+def settings(**more):
+    from recofm.runs.settings import Settings
+    columns = dict(target='label', user=['user'], item=['film'], dim=4)
+    return Settings(**dict(model='FM', columns=columns, arguments={},
+                           epochs=3) | more)
+
+
+def trained(frame, out, **more):
+    "A run, and what it printed."
+    from recofm.runs.run import run
+    with redirect_stdout(StringIO()) as said:
+        artifact, table = run(frame, settings(), out, **more)
+    return artifact, table, said.getvalue()
+
+
+def metrics(folder):
+    return json.loads((folder/'metrics.json').read_text())
+
+
+def loaded(folder):
+    from recofm.serving.artifact import Artifact
+    return Artifact.load(folder)
+
+
+def same_scores(artifact, folder, frame):
+    np.testing.assert_array_equal(loaded(folder).predict(frame),
+                                  artifact.predict(frame))
+
+
+def test_a_baseline_that_fails_is_named_and_the_rest_stands(
+        frame, tmp_path, monkeypatch):
+    from recofm.evaluation.baselines import OneHotLogistic
+    def fail(*args): raise TypeError('uniformly strings\nor numbers')
+    monkeypatch.setattr(OneHotLogistic, 'fit', fail)
+    artifact, table, said = trained(frame, tmp_path/'out')
+    line = 'TypeError: uniformly strings or numbers'
+    found = metrics(tmp_path/'out')
+    assert found['failed'] == {'logistic regression': line}
+    assert f'without logistic regression: {line}' in said
+    assert list(found['baselines']) == ['global mean', 'item mean']
+    assert set(found['test']) == {'auc', 'logloss', 'accuracy'}
+    same_scores(artifact, tmp_path/'out', frame)
+
+
+def test_curves_that_cannot_be_drawn_are_named(frame, tmp_path, monkeypatch):
+    from recofm.runs import run as page
+    def fail(*args): raise RuntimeError('no such font')
+    monkeypatch.setattr(page, 'curves', fail)
+    trained(frame, tmp_path/'out')
+    assert metrics(tmp_path/'out')['failed'] == {
+        'curves.png': 'RuntimeError: no such font'}
+    assert 'test' in metrics(tmp_path/'out')
+
+
+def when_trained(monkeypatch, happens):
+    "Let something happen between the last epoch and the saving."
+    from recofm.runs import run as page
+    learn = page.learn
+    def after(*args, **kwargs):
+        found = learn(*args, **kwargs)
+        happens()
+        return found
+    monkeypatch.setattr(page, 'learn', after)
+
+
+def test_a_note_in_the_folder_stays_and_the_model_goes_beside_it(
+        frame, tmp_path, monkeypatch):
+    out = tmp_path/'out'
+    def note():
+        out.mkdir()
+        (out/'note.txt').write_text('mine')
+    when_trained(monkeypatch, note)
+    with pytest.warns(UserWarning, match='The artifact lies in .*out-1'):
+        artifact, _, said = trained(frame, out)
+    assert os.listdir(out) == ['note.txt']
+    assert f'Saved in {tmp_path/"out-1"}' in said
+    assert 'test' in metrics(tmp_path/'out-1')
+    same_scores(artifact, tmp_path/'out-1', frame)
+
+
+def test_a_full_disk_sends_the_model_elsewhere(frame, tmp_path, monkeypatch):
+    "The parent folder can take nothing more once the model is trained."
+    from recofm.serving import artifact as page
+    write = page.write_parts
+    def full(artifact, folder, *args):
+        if tmp_path/'disk' in Path(folder).parents:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(artifact, folder, *args)
+    monkeypatch.setattr(page, 'write_parts', full)
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path/'elsewhere'))
+    (tmp_path/'elsewhere').mkdir()
+    with pytest.warns(UserWarning, match='No space left on device'):
+        artifact, _, said = trained(frame, tmp_path/'disk'/'out')
+    place = Path(said.partition('Saved in ')[2].partition(':')[0])
+    assert tmp_path/'elsewhere' in place.parents
+    same_scores(artifact, place, frame)
+
+
+def test_a_report_that_cannot_be_written_leaves_the_model(
+        frame, tmp_path, monkeypatch):
+    from recofm.runs import run as page
+    def full(*args): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr(page, 'add_report', full)
+    artifact, _, said = trained(frame, tmp_path/'out')
+    assert 'The report could not be written' in said
+    assert (tmp_path/'out'/'settings.json').is_file()
+    same_scores(artifact, tmp_path/'out', frame)
+
+
+def test_a_strange_cell_in_the_test_part_is_refused_before_training(
+        frame, tmp_path):
+    from recofm.data.splits import split
+    from recofm.runs.run import run
+    parts = dict(zip(('train', 'valid', 'test'), split(frame)))
+    strange = parts['test'].astype(dict(film=object))
+    strange.iloc[-1, strange.columns.get_loc('film')] = 'AB-12'
+    with redirect_stdout(StringIO()) as said:
+        with pytest.raises(ValueError, match="The test part: Field 'film'"):
+            run(parts | dict(test=strange), settings(), tmp_path/'out')
+    assert said.getvalue() == '' and os.listdir(tmp_path) == []
+
+
+def broken_in(epoch):
+    "A callback that breaks the training off in the middle of an epoch."
+    from recofm.runs.run import Validation
+    validate = Validation.on_epoch_end
+    def on_epoch_end(self, number, logs):
+        if number == epoch: raise KeyboardInterrupt
+        validate(self, number, logs)
+    return on_epoch_end
+
+
+def test_a_break_saves_the_best_weights_so_far(frame, tmp_path, monkeypatch):
+    from recofm.runs.run import Validation, run
+    whole, *_ = trained(frame, tmp_path/'whole')
+    monkeypatch.setattr(Validation, 'on_epoch_end', broken_in(2))
+    said = 'Stopped in epoch 3: the best of 2 is saved in .*out'
+    with redirect_stdout(StringIO()):
+        with pytest.raises(KeyboardInterrupt, match=said):
+            run(frame, settings(), tmp_path/'out')
+    found = metrics(tmp_path/'out')
+    assert (found['epochs'], found['ended']) == (2, 'interrupted')
+    best = pd.read_csv(tmp_path/'out'/'history.csv').val_auc.max()
+    np.testing.assert_allclose(found['valid']['auc'], best)
+
+
+def test_a_break_in_the_first_epoch_saves_no_model(
+        frame, tmp_path, monkeypatch):
+    from recofm.runs.run import Validation, run
+    monkeypatch.setattr(Validation, 'on_epoch_end', broken_in(0))
+    with redirect_stdout(StringIO()):
+        with pytest.raises(KeyboardInterrupt, match='Stopped in epoch 1. Go'):
+            run(frame, settings(), tmp_path/'out')
+    assert not (tmp_path/'out').exists()
