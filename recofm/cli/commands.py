@@ -9,8 +9,6 @@ __all__ = ['going_on', 'shown_versions', 'add_command', 'parser', 'add_train', '
 # %% ../../nbs/cli/40_commands.ipynb #00177b7a
 import os
 import sys
-import traceback
-from argparse import ArgumentParser
 from .ends import (
     Signals, exit_status, last_line, outlets, plain_warnings, unwritten)
 
@@ -28,8 +26,9 @@ def add_command(commands, command):
     parser.set_defaults(command=command)
     return parser
 
-def parser() -> ArgumentParser:
-    "What the command line understands."
+def parser():
+    "What the command line understands, an `ArgumentParser`."
+    from argparse import ArgumentParser
     from recofm.cli.recommend import recommend
     from recofm.cli.train import train
     about = 'Factorization machines: train one on a table, and ask it.'
@@ -108,7 +107,8 @@ going_on = '; with --resume a training goes on behind its last whole epoch'
 
 def end_early(error):
     "Say why a command ends, and end the process."
-    if os.environ.get('RECOFM_TRACEBACK'): traceback.print_exception(error)
+    from traceback import print_exception
+    if os.environ.get('RECOFM_TRACEBACK'): print_exception(error)
     if not isinstance(error, KeyboardInterrupt):
         sys.exit(f'recofm: {in_words(error)}')
     below = '\\n' * sys.stderr.isatty()            # a terminal shows ^C

@@ -6,7 +6,7 @@
 __all__ = ['films', 'data_sets', 'targets', 'tuned', 'part_options', 'is_file', 'columns_of', 'named_columns', 'refuse_words',
            'check_together', 'all_settled', 'settings_of', 'wanted_numbers', 'files_of', 'check_there', 'check_files',
            'liked', 'read', 'all_rows', 'identities', 'sizes_of', 'record_now', 'settings_then', 'overridden', 'tell',
-           'checked', 'recipe_text', 'before_training', 'train']
+           'checked', 'recipe_text', 'saved_when', 'last_word', 'explained', 'train', 'train_settled']
 
 # %% ../../nbs/cli/20_train.ipynb #886e7b2a
 import os
@@ -14,6 +14,7 @@ import sys
 from argparse import Namespace
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 from .ends import quiet
 from recofm.cli.options import (
     all_options, column_options, names_in, recipe_of, resolved, whole_numbers,
@@ -24,7 +25,7 @@ from ..data.schema import asked_columns, kind_options, kind_words
 from ..data.tables import (
     check_names, endings, header, is_table, read_table)
 from ..runs.settings import Settings, check_settings, versions
-from ..serving.folder import check_place
+from ..serving.folder import check_place, workspace
 
 # %% ../../nbs/cli/20_train.ipynb #eaf21ae2
 films = dict(
@@ -218,10 +219,12 @@ def record_now(
     rows   # A table, or parts by name
 ) -> dict:
     "What this run is made on."
+    from recofm.training.resuming import processor, threads
     if args.data in data_sets:
         known = rows.drop(columns='liked', errors='ignore')
         files = files | dict(data=content_of(known))
-    return record_of(files, sizes_of(rows), versions())
+    machine = f'{processor()}, threads {threads()}'
+    return record_of(files, sizes_of(rows), versions(), machine)
 
 # %% ../../nbs/cli/20_train.ipynb #9f1dbfeb
 def settings_then(args):
@@ -240,7 +243,7 @@ def overridden(args, settings) -> list[str]:
     for table in tables:
         a, b = now[table], then[table]
         pairs |= {n: (a.get(n), b.get(n)) for n in a | b}
-    return [f'{name}: {a}; {b} in the run of {args.config}'
+    return [f'{name}: {a} now, {b} in the run of {args.config}'
             for name, (a, b) in pairs.items() if a != b]
 
 def tell(lines):
@@ -263,23 +266,44 @@ def recipe_text(args, settings, record) -> str:
     return recipe_of(settings, **files, above=args.above,
                      missing=args.missing, record=record)
 
+# %% ../../nbs/cli/20_train.ipynb #1033c94d
+def saved_when(out) -> tuple:
+    "What tells the artifact in a folder from one before or after it."
+    try: about = os.stat(Path(out, 'artifact.json'))
+    except OSError: return ()
+    return about.st_ino, about.st_mtime_ns
+
+def last_word(out, before) -> str:
+    "What there is when a run has ended outside of its training."
+    if saved_when(out) not in (before, ()):
+        return f'Ended in the report; the model is saved in {out}'
+    state = workspace(Path(out).resolve())/'state.npz'
+    if state.exists(): return 'Ended between epochs. Go on with --resume'
+    return 'Ended before training; nothing was written'
+
 @contextmanager
-def before_training():
-    "An interrupt says that nothing was trained."
+def explained(out):
+    "An interrupt that says nothing says what there is."
+    before = saved_when(out)
     try: yield
     except KeyboardInterrupt as e:
-        raise type(e)('Ended before training; nothing was written') from None
+        if str(e): raise
+        raise type(e)(last_word(out, before)) from None
 
+# %% ../../nbs/cli/20_train.ipynb #e1acdc78
 def train(args):
     "Train a model on a table and leave it with its report in a folder."
-    with before_training():
-        args = all_settled(args)
-        settings, files = checked(args), identities(args)
-        with quiet(): from recofm.runs.run import check_all, run
-        with worded(args): check_all(settings, args.out)
-        rows = all_rows(args, settings.columns)
-        record = record_now(args, files, rows)
-        tell([*overridden(args, settings),
-              *differences(record, args.record, args.config)])
+    args = all_settled(args)
+    with explained(args.out): train_settled(args)
+
+def train_settled(args):
+    "The same, of options that are all settled."
+    settings, files = checked(args), identities(args)
+    with quiet(): from recofm.runs.run import check_all, run
+    with worded(args): check_all(settings, args.out)
+    rows = all_rows(args, settings.columns)
+    record = record_now(args, files, rows)
+    tell([*overridden(args, settings),
+          *differences(record, args.record, args.config)])
     report = {'recipe.toml': recipe_text(args, settings, record).encode()}
     run(rows, settings, args.out, report, bool(args.resume))
