@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['going_on', 'shown_versions', 'add_command', 'parser', 'add_train', 'add_recommend', 'in_words', 'is_of_memory',
-           'lacking_package', 'main', 'end_early', 'warned']
+           'lacking_package', 'main', 'run_command', 'end_early', 'warned']
 
 # %% ../../nbs/cli/40_commands.ipynb #00177b7a
 import os
@@ -93,6 +93,11 @@ def main(
     argv: list=None # Words of the command line; None: those of the process
 ):
     "Run a command; whatever ends it early is a line and an exit status."
+    try: run_command(argv)
+    except KeyboardInterrupt as e: end_early(e) # on the way in or out
+
+def run_command(argv):
+    "The same, but for an interrupt before or after the command."
     with Signals() as signals, outlets() as streams, plain_warnings(warned):
         try:
             args = parser().parse_args(argv)

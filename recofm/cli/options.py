@@ -243,7 +243,8 @@ def resolved(
     raise ValueError(f"Expected {' and '.join(lacking)}, {where}")
 
 # %% ../../nbs/cli/10_options.ipynb #0645d226
-numbered = tuple(o.name for o in learning_options if o.kind in (int, float))
+numbered = tuple(o.name for o in (*learning_options, *kind_flags())
+                 if o.kind in (int, float))
 
 def in_flags(
     message: str,# Of an error, with arguments such as `numeric=`
