@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['families', 'kinds_of_key', 'shown', 'refuse', 'as_text', 'finite_cure', 'cure_for', 'is_missing', 'odd_cell',
-           'refuse_sets', 'as_arrow', 'refuse_inexact', 'whole_floats', 'whole_numbers', 'keys', 'refuse_type',
-           'numbers', 'is_number', 'number_cure', 'plain_text', 'typed_number']
+           'refuse_sets', 'as_float', 'as_arrow', 'refuse_inexact', 'whole_floats', 'whole_numbers', 'keys',
+           'refuse_type', 'numbers', 'size_cure', 'is_number', 'number_cure', 'plain_text', 'typed_number']
 
 # %% ../../nbs/data/15_cells.ipynb #cf082627
 from decimal import Decimal
@@ -129,7 +129,12 @@ def _one_type(
 
 def _as_floats(cells) -> pa.Array:
     "Numbers of several types as float64."
-    return pa.array([None if is_missing(c) else float(c) for c in cells])
+    return pa.array([None if is_missing(c) else as_float(c) for c in cells])
+
+def as_float(cell) -> float:
+    "The number as float64, infinite where that cannot hold it."
+    try: return float(cell)
+    except OverflowError: return np.inf if cell > 0 else -np.inf
 
 # %% ../../nbs/data/15_cells.ipynb #c9f40392
 def as_arrow(
@@ -236,8 +241,15 @@ def numbers(
     x = found.to_numpy(zero_copy_only=False)
     if (wrong := np.isinf(x)).any():
         row = int(wrong.argmax())
-        refuse(column, row, name, expected, finite_cure(name))
+        refuse(column, row, name, expected, size_cure(name, list(column)[row]))
     return x
+
+def size_cure(name, cell) -> str:
+    "What can be done about a number that float64 cannot hold."
+    cell = cell.as_py() if isinstance(cell, pa.Scalar) else cell
+    if isinstance(cell, (float, np.floating)): return finite_cure(name)
+    one = 'lambda n: n if abs(n) < 1e300 else None'
+    return f"leave it out, frame[{name!r}].map({one}, na_action='ignore')"
 
 def is_number(kind) -> bool:
     "Whether an Arrow type holds numbers, truths or nothing at all."

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['column_numbers', 'group_columns', 'named_columns', 'column_fields', 'places', 'is_sparse', 'check_finite',
            'as_matrix', 'spread', 'row_numbers', 'fullest', 'pack_rows', 'matrix_field', 'MatrixSchema', 'limited',
-           'libffm_line', 'known_places', 'column_key', 'libffm_lines', 'read_libffm']
+           'whole_numbers', 'matrix_schema_from', 'libffm_entry', 'libffm_number', 'libffm_line', 'known_places',
+           'column_key', 'libffm_lines', 'read_libffm']
 
 # %% ../../nbs/data/38_matrices.ipynb #a8f26e92
 from dataclasses import asdict, dataclass
@@ -14,7 +15,9 @@ from pathlib import Path
 import warnings
 from fastcore.basics import patch
 import numpy as np
+from .cells import shown
 from .fields import Field, check_count
+from .files import read_json, reading, write_file
 
 # %% ../../nbs/data/38_matrices.ipynb #bd66d91c
 def column_numbers(
@@ -105,8 +108,9 @@ def is_sparse(X):
     return hasattr(X, 'tocsr')
 
 def check_finite(X):
-    "A `ValueError` that says where the first number is that is not finite."
-    wrong = ~np.isfinite(X.data if is_sparse(X) else X)
+    "A `ValueError` that says where the first number is beyond float32."
+    numbers = X.data if is_sparse(X) else X
+    wrong = ~(np.abs(numbers) <= np.finfo('float32').max)
     if not wrong.any(): return
     if is_sparse(X):
         X = X.tocoo()
@@ -115,8 +119,9 @@ def check_finite(X):
         row, column = np.argwhere(wrong)[0]
         x = X[row, column]
     where = f'{x} in row {row}, column {column}, and {wrong.sum()} such in all'
+    cure = 'scale the column, or clip it with np.clip'
     expected = 'Expected numbers that are finite in float32'
-    raise ValueError(f"{expected}. Received {where}")
+    raise ValueError(f"{expected}. Received {where}: {cure}")
 
 # %% ../../nbs/data/38_matrices.ipynb #3263700e
 def as_matrix(
@@ -130,11 +135,12 @@ def as_matrix(
         raise ValueError(f"Expected {expected}. Received shape {X.shape}")
     if X.dtype.kind not in 'biuf':
         raise ValueError(f"Expected a matrix of numbers. Received {X.dtype}")
-    with np.errstate(over='ignore'): X = X.astype('float32')
-    if is_sparse(X):
-        X.sum_duplicates()
-        X.eliminate_zeros()
     check_finite(X)
+    X = X.astype('float32')
+    if is_sparse(X):
+        with np.errstate(over='ignore'): X.sum_duplicates()
+        X.eliminate_zeros()
+        check_finite(X)
     return X
 
 # %% ../../nbs/data/38_matrices.ipynb #24e0e34c
@@ -276,20 +282,61 @@ def save(self:MatrixSchema,
 ):
     "Write the schema as JSON."
     lists = dict(field=self.field.tolist(), slots=self.slots.tolist())
-    text = json.dumps(asdict(self) | lists)
-    Path(path).write_text(text, encoding='utf-8')
+    write_file(path, json.dumps(asdict(self) | lists).encode('utf-8'))
+
+def whole_numbers(content, name, least, most) -> np.ndarray:
+    "A list of whole numbers from a file, none of them outside the limits."
+    found = content[name]
+    if isinstance(found, list) and all(type(n) is int for n in found):
+        if all(least <= n <= most for n in found): return np.array(found)
+    expected = f'expected {name!r}, whole numbers from {least} to {most}'
+    raise ValueError(f'{expected}. Received {shown(found)}')
+
+# %% ../../nbs/data/38_matrices.ipynb #8e11aeba
+def matrix_schema_from(
+    content # Of a file
+) -> MatrixSchema:
+    "The schema that a file describes, where it is one."
+    names = content['names'] if isinstance(content, dict) else None
+    if not isinstance(names, list) or not names:
+        raise ValueError(f"expected 'names', a list. Received {shown(names)}")
+    if set(content) != {'names', 'field', 'slots', 'dim'}:
+        expected = "expected 'names', 'field', 'slots' and 'dim'"
+        raise ValueError(f'{expected}. Received {shown(sorted(content))}')
+    if len({str(name) for name in names}) < len(names):
+        raise ValueError('expected names that differ. Received one twice')
+    field = whole_numbers(content, 'field', 0, len(names) - 1)
+    slots = whole_numbers(content, 'slots', 1, len(field))
+    found = MatrixSchema(names, field.astype('int32'), slots, content['dim'])
+    if len(slots) != len(names) or (slots > found.widths).any():
+        expected = f'expected at most {found.widths.tolist()} slots'
+        raise ValueError(f'{expected}. Received {shown(slots.tolist())}')
+    found.fields    # checks their names and sizes
+    return found
 
 @patch(cls_method=True)
 def load(cls:MatrixSchema,
     path # Where `MatrixSchema.save` wrote
 ) -> MatrixSchema:
-    "The schema that the file holds."
-    content = json.loads(Path(path).read_text(encoding='utf-8'))
-    field = np.array(content.pop('field'), 'int32')
-    slots = np.array(content.pop('slots'))
-    return cls(field=field, slots=slots, **content)
+    "The schema that the file holds, or a `ValueError` of one line."
+    with reading(path, 'a MatrixSchema as it was saved'):
+        return matrix_schema_from(read_json(path))
 
 # %% ../../nbs/data/38_matrices.ipynb #f28180c7
+def libffm_entry(
+    entry: str # 'field:index:value'
+) -> tuple:
+    "The three numbers of an entry, none beyond what can be kept of it."
+    f, i, x = entry.split(':')
+    f, i, x = int(f), int(i), libffm_number(x)
+    if 0 <= f < 2**31 and 0 <= i < 2**31: return f, i, x
+    raise ValueError
+
+def libffm_number(text: str) -> float:
+    "A number that float32 can hold."
+    if abs(x := float(text)) <= float(np.finfo('float32').max): return x
+    raise ValueError
+
 def libffm_line(
     line: str,
     number: int # Of the line, for messages
@@ -297,12 +344,14 @@ def libffm_line(
     "The label and the (field, index, value) triples of a line."
     try:
         label, *entries = line.split()
-        triples = [entry.split(':') for entry in entries]
-        return float(label), [(int(f), int(i), float(x)) for f, i, x in triples]
+        if '_' in line: raise ValueError    # which Python takes in a number
+        return libffm_number(label), [libffm_entry(e) for e in entries]
     except ValueError:
         expected = "expected 'label field:index:value ...'"
+        limits = 'fields and indices below 2^31, numbers that float32 holds'
         received = f'Received {line.strip()[:60]!r}'
-        raise ValueError(f"Line {number}: {expected}. {received}") from None
+        message = f"Line {number}: {expected}, {limits}. {received}"
+        raise ValueError(message) from None
 
 # %% ../../nbs/data/38_matrices.ipynb #5deeaabe
 def known_places(
@@ -329,9 +378,12 @@ def libffm_lines(
     path # File of lines 'label field:index:value ...'
 ) -> list:
     "The label and the triples of each line that is not blank."
-    with open(path, encoding='utf-8') as file:
-        lines = [(line, n) for n, line in enumerate(file, 1) if line.strip()]
-    return [libffm_line(*line) for line in lines]
+    with reading(path, 'lines of libffm'):
+        with open(path, encoding='utf-8') as file:
+            lines = [(l, n) for n, l in enumerate(file, 1) if l.strip()]
+        found = [libffm_line(*line) for line in lines]
+        if found: return found
+        raise ValueError('expected at least one line. Received none')
 
 # %% ../../nbs/data/38_matrices.ipynb #f00a2a56
 def read_libffm(
