@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['column_options', 'learning_options', 'in_words', 'numbered', 'Option', 'shown_default', 'kind_flags', 'data_options',
            'all_options', 'add_options', 'names_in', 'pairs_of', 'as_value', 'assignments', 'whole_numbers',
-           'checked_setting', 'as_toml', 'recipe', 'check_key', 'resolved', 'in_flags', 'worded', 'mentioned', 'toml',
-           'recipe_of', 'toml_table']
+           'checked_setting', 'as_toml', 'recipe', 'check_key', 'resolved', 'in_flags', 'worded', 'mentioned', 'gave',
+           'toml', 'recipe_of', 'toml_table']
 
 # %% ../../nbs/cli/10_options.ipynb #463e4a66
 import json
@@ -260,8 +260,11 @@ def in_flags(
     word = rf"(?<![\w/.])({'|'.join(options)})=(?:(?=(['\"]))|(?=[\s,.:]|$))"
     message = re.sub(word, with_space, message)
     if not also: return message
+    for o in options.values():
+        if o.name in keys: message = re.sub(rf'{o.flag}\b', o.key, message)
     return re.sub(rf"(?<![\w/.'-])({'|'.join(also)})\b(?![=.])", flag, message)
 
+# %% ../../nbs/cli/10_options.ipynb #2333b851
 @contextmanager
 def worded(
     args,  # Options, resolved
@@ -270,16 +273,28 @@ def worded(
     "Errors inside speak of options, and of the recipe where one gave them."
     try: yield
     except ValueError as e:
-        of_file = {*about, *mentioned(str(e))} & args.from_file
-        text, file = in_flags(str(e), numbered, of_file), str(args.config)
+        named = {*about, *mentioned(str(e))} & args.from_file
+        text, file = in_flags(str(e), numbered, named), str(args.config)
+        of_file = named or gave(args, str(e))
         if of_file and not text.startswith(file): text = f'{file}: {text}'
         raise ValueError(text) from None
 
 def mentioned(message) -> set[str]:
-    "The options that a message names as arguments, or as numbers of a run."
-    names = set(re.findall(r'(?<![\w/.])(\w+)=', message))
+    "The options that a message names: as arguments, flags or numbers."
+    found = re.findall(r'(?<![\w/.])(\w+)=', message)
+    flags = re.findall(r'(?<![\w/.-])--([a-z-]+)', message)
+    found += [flag.rstrip('-').replace('-', '_') for flag in flags]
     numbers = re.findall(rf"(?<![\w/.'-])({'|'.join(numbered)})\b", message)
-    return names & set(all_options()) | set(numbers)
+    return {*found} & {*all_options()} | {*numbers}
+
+def gave(args, message) -> set[str]:
+    "The options whose value, a word, is what a message received."
+    received = message.rpartition('Received')[2]
+    found = {n: args.recipe.get(n) for n in args.from_file}
+    inside = [n.removeprefix('set ') for n in found if n.startswith('set ')]
+    words = {n: n for n in inside} | found
+    return {n for n, word in words.items() if isinstance(word, str)
+            and (repr(word) in received or f' {word}=' in received)}
 
 # %% ../../nbs/cli/10_options.ipynb #5b1e8a16
 def toml(value) -> str:

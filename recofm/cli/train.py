@@ -106,7 +106,7 @@ def check_together(args):
 def all_settled(args) -> Namespace:
     "The options of a run, resolved, checked, and with MovieLens' threshold."
     args = resolved(args)
-    check_together(args)
+    with worded(args): check_together(args)
     likes = args.data in data_sets and args.task == 'click'
     if likes and args.above is None: args.above = 3
     return args
