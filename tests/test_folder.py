@@ -91,6 +91,14 @@ def test_a_workspace_whose_making_was_cut_off_is_taken_over(tmp_path, stops):
     assert os.listdir(tmp_path) == ['o']
 
 
+def test_what_a_run_keeps_outlives_it(tmp_path):
+    with locked(tmp_path/'o') as space: (space/'state.npz').write_bytes(b'1')
+    for n in range(2): written(tmp_path/'o', dict(n=n))
+    assert snapshot(space)['state.npz'] == b'1'
+    with locked(tmp_path/'o'): os.remove(space/'state.npz')
+    assert os.listdir(tmp_path) == ['o']
+
+
 def test_only_the_thread_that_holds_it_enters_again(tmp_path):
     from concurrent.futures import ThreadPoolExecutor
     with locked(tmp_path/'o'), ThreadPoolExecutor(1) as pool:
@@ -142,7 +150,7 @@ with locked(sys.argv[1]):
 
 def test_the_holder_is_named_with_the_time(tmp_path):
     with locked(tmp_path/'o'):
-        said = r'held by process \d+ on \S+ since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d'
+        said = r'held by process \d+ on \S+ since \d{4}(-\d\d){2} \d\d:\d\d'
         with pytest.raises(ValueError, match=said):
             in_process('locked(sys.argv[1]).__enter__()', tmp_path/'o')
 
