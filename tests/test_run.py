@@ -2,9 +2,13 @@
 import gzip
 import json
 import os
+import random
+import signal
 import subprocess
 import sys
-from contextlib import redirect_stdout
+import time
+import warnings
+from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
@@ -13,6 +17,7 @@ import pandas as pd
 import pytest
 
 from recofm.cli import main
+from recofm.cli.ends import Signals, Terminated
 from recofm.datasets.movielens import load
 from recofm.datasets.synthetic import planted
 
@@ -110,7 +115,7 @@ def test_an_unknown_user_is_named(trained):
     ('--data ml-100k --set embed_reg="a"', "Received embed_reg='a'"),
     ('--data ml-100k --set output_activation=null', 'Received None'),
     ('--data ml-100k --epochs 0',
-     'epochs must be a whole number of at least 1. Received: 0'),
+     '--epochs must be a whole number of at least 1. Received: 0'),
     ('--data ml-100k --learning-rate nan', 'Received nan'),
     ('--data ml-100k --numeric age', 'Expected --user and --item too'),
     ('--data mine.csv --user a --item b --bucket a', "Received 'a'"),
@@ -127,9 +132,9 @@ def test_a_mistake_is_one_line_and_writes_nothing(words, message, tmp_path):
     ('--data ml-100k --task rating --above 3',
      'Expected no --above with --task rating'),
     ('--data ml-100k --decay 1',
-     'Expected a decay above 0 and below 1. Received 1.0'),
+     'Expected a --decay above 0 and below 1. Received 1.0'),
     ('--data ml-100k --decay-after 0',
-     'decay_after must be a whole number of at least 1. Received: 0'),
+     '--decay-after must be a whole number of at least 1. Received: 0'),
     ('--data mine.csv --user a --item b --test test.csv',
      'Expected --valid too'),
     ('--data ml-100k --valid valid.csv',
@@ -147,11 +152,29 @@ def test_tasks_parts_and_recipes_are_checked_too(words, message, tmp_path):
      "Received 'lerning-rate' (did you mean 'learning-rate'?)"),
     ('epochs: 3', 'Expected TOML in '),
     ('epochs = "many"',
-     "Expected epochs to be a whole number. Received 'many'"),
+     "recipe.toml: expected epochs to be a whole number. Received 'many'"),
     ('user = ["a", 1]',
-     "Expected user to be a list of strings. Received ['a', 1]"),
+     "recipe.toml: expected user to be a list of strings. Received ['a', 1]"),
     ('data = "ml-100k"\n[set]\nhiden_units = [8]',
      "Did you mean 'hidden_units'?"),
+    ('data = "ml-100k"\n[set]\nhiden_units = [8]',
+     'recipe.toml: Expected an argument of DeepFM among'),
+    ('data = "ml-100k"\nmodel = "DepFM"', 'recipe.toml: Expected a model'),
+    ('data = "ml-10k"', 'recipe.toml: Expected one of ml-100k, ml-1m'),
+    ('data = "ml-100k"\nepochs = 0', 'recipe.toml: A run: epochs must be a'),
+    ('data = "ml-100k"\nlearning_rate = -1',
+     'recipe.toml: Expected a finite learning-rate above 0. Received -1.0'),
+    ('data = "ml-100k"\nmin-count = 0',
+     "recipe.toml: Column 'user_id': min-count must be"),
+    ('resume = true', 'recipe.toml: expected no resume, which is said on the'),
+    ('record = 7', 'recipe.toml: [record]: expected a table. Received 7'),
+    ('[record]\nspilt = ""', "[record]: expected keys among split, machine"),
+    ('[record.data]\nsha256 = "a"',
+     'recipe.toml: [record.data] sha256: expected 64 hexadecimal digits'),
+    ('[record.rows]\ntrain = -1',
+     'recipe.toml: [record.rows] train: expected a count of rows'),
+    ('[record.versions]\nkeras = 3',
+     'recipe.toml: [record.versions] keras: expected a short text'),
 ])
 def test_a_mistake_in_a_recipe_is_one_line_too(text, message, tmp_path):
     recipe, out = tmp_path/'recipe.toml', tmp_path/'out'
@@ -286,6 +309,117 @@ def test_a_recipe_is_the_options_and_the_run_that_left_it(parts, tmp_path):
         assert read(out, 'settings.json') == read(options, 'settings.json')
 
 
+@contextmanager
+def changed(file, content):
+    "A file holds something else for a while, and was written at the same time."
+    before, when = file.read_bytes(), os.stat(file)
+    file.write_bytes(content)
+    try: yield
+    finally:
+        file.write_bytes(before)
+        os.utime(file, ns=(when.st_atime_ns, when.st_mtime_ns))
+
+
+short = '--target', 'label', '--epochs', 2
+
+
+def test_a_recipe_by_itself_gives_the_same_metrics(parts, tmp_path, capsys):
+    "It is not split again, and the columns and the seed are the same."
+    first, again = tmp_path/'first', tmp_path/'again'
+    train(parts, *short, '--test', parts/'test.csv', '--out', first)
+    said('train', '--config', first/'recipe.toml', '--out', again)
+    assert capsys.readouterr().err == ''
+    both = [read(folder, 'metrics.json') for folder in (first, again)]
+    for metrics in both: del metrics['seconds']
+    assert both[0] == both[1]
+    assert read(again, 'settings.json') == read(first, 'settings.json')
+    text = (first/'recipe.toml').read_text()
+    assert (again/'recipe.toml').read_text() == text
+    for name in ('train.csv', 'valid.csv.gz', 'test.csv'):
+        assert f'= "{parts/name}"' in text
+    assert 'split = "as given"' in text and 'train = 2400' in text
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    "A run does no more than write what the command gives it for its folder."
+    def run(rows, settings, out, report, resume):
+        Path(out).mkdir()
+        for name, content in report.items():
+            Path(out, name).write_bytes(content)
+    monkeypatch.setattr('recofm.runs.run.run', run)
+
+
+def replayed(capsys, recipe, out, *words):
+    "What a run of a recipe says of differences, a line each."
+    capsys.readouterr()
+    main([*map(str, ('train', '--config', recipe, '--out', out, *words))])
+    return capsys.readouterr().err.splitlines()
+
+
+def test_a_replay_says_what_differs(parts, tmp_path, capsys, untrained):
+    train(parts, *short, '--out', tmp_path/'first')
+    recipe, data = tmp_path/'first/recipe.toml', parts/'train.csv'
+    fewer = b'\n'.join(data.read_bytes().splitlines()[:-3]) + b'\n'
+    with changed(data, fewer):
+        told = replayed(capsys, recipe, tmp_path/'fewer')
+    assert [line.split()[1] for line in told] == ['data:', 'rows:']
+    assert all(line.endswith(f'in the run of {recipe}') for line in told)
+    assert 'train 2,397' in told[1] and 'train 2,400' in told[1]
+    more = '--epochs', 1, '--set', 'k=4', '--valid', parts/'test.csv'
+    told = replayed(capsys, recipe, tmp_path/'other', *more)
+    assert [line.split()[1] for line in told] == ['epochs:', 'k:', 'valid:']
+    copy = tmp_path/'copy.csv'                  # another name, the same rows
+    copy.write_bytes(data.read_bytes())
+    older = recipe.read_text().replace('keras = "', 'keras = "0')
+    (tmp_path/'older.toml').write_text(older)
+    told = replayed(capsys, tmp_path/'older.toml', tmp_path/'copied',
+                    '--data', copy)
+    assert [line.split(': ')[1] for line in told] == ['version of keras']
+
+
+def test_a_file_that_a_recipe_names_may_have_moved(
+        parts, tmp_path, capsys, untrained):
+    data, first = tmp_path/'views.csv', tmp_path/'first'
+    data.write_bytes((parts/'train.csv').read_bytes())
+    said('train', '--data', data, *columns, *short, '--out', first)
+    moved, recipe = data.rename(tmp_path/'moved.csv'), first/'recipe.toml'
+    error = mistake('train', '--config', recipe, '--out', tmp_path/'again')
+    assert f'{recipe}: expected data to be a file. Received {str(data)!r}, ' \
+           'which is not there; --data can say where it lies now' in error
+    again = recipe, tmp_path/'again', '--data', moved
+    assert replayed(capsys, *again) == []
+
+
+def test_a_parquet_file_is_known_by_footer_size_and_time(
+        parts, tmp_path, capsys, untrained):
+    data, first = tmp_path/'views.parquet', tmp_path/'first'
+    pd.read_csv(parts/'train.csv').to_parquet(data)
+    said('train', '--data', data, *columns, *short, '--out', first)
+    recipe, when = first/'recipe.toml', os.stat(data)
+    assert replayed(capsys, recipe, tmp_path/'again') == []
+    os.utime(data, ns=(when.st_atime_ns, when.st_mtime_ns + 10**9))
+    told, = replayed(capsys, recipe, tmp_path/'later')
+    assert told.startswith('recofm: data: footer ')
+
+
+def test_an_old_recipe_still_runs(parts, tmp_path, capsys, untrained):
+    "Written by hand or by a recofm before, it knows of no files."
+    old = tmp_path/'old.toml'
+    old.write_text(recipe.replace('data = {data}\nvalid = {valid}', ''))
+    words = '--data', parts/'train.csv', '--epochs', 1
+    assert replayed(capsys, old, tmp_path/'out', *words) == []
+
+
+def test_a_data_set_is_known_by_its_content(movielens, tmp_path):
+    from recofm.cli.records import content_of
+    before = content_of(movielens)
+    assert content_of(movielens.copy()) == before
+    other = movielens.copy()
+    other.loc[0, 'rating'] = other.loc[0, 'rating'] % 5 + 1
+    assert content_of(other) != before
+
+
 def test_a_parquet_file_of_text_is_what_a_csv_is(tmp_path):
     names = 'user', 'film'
     data = planted(n=2_000, sizes=(60, 40), strength=2., rank=2, names=names)
@@ -308,3 +442,252 @@ def test_an_unwritable_folder_is_refused_before_any_work(tmp_path):
     assert done.returncode == 1 and done.stdout == ''
     assert 'folder that can be written' in done.stderr
     assert os.listdir(tmp_path) == ['file']
+
+
+slips = {
+    '--item fil': "lacks 'fil' (did you mean 'film'?)",
+    '--item film --model DepFM': "Did you mean 'DeepFM'?",
+    '--item film --set hiden_units=[8]': "Did you mean 'hidden_units'?",
+    '--item film --learning-rate 0': 'a finite --learning-rate above 0',
+    '--item film --bucket film': 'Expected --bucket name=value',
+    '--item film --test train.csv': 'Expected --valid too',
+    '--config slip.toml': "Received 'lerning-rate' (did you mean 'learning-",
+    '--config nowhere.toml': "No such file or directory: 'nowhere.toml'",
+    '--item film --out train.csv/run': 'folder that can be written',
+    '--item film --out .': 'Expected a new folder, an empty one or that of'}
+slow_to_import = {'tensorflow', 'keras', 'pandas', 'sklearn', 'matplotlib'}
+then_loaded = f"""
+import sys
+from recofm.cli import main
+try: main()
+except SystemExit as e: print(e.code, file=sys.stderr)
+print(sorted({slow_to_import} & set(sys.modules)))"""
+
+
+@pytest.mark.parametrize('words', slips)
+def test_a_slip_is_found_before_anything_slow_is_imported(
+        words, parts, tmp_path):
+    (tmp_path/'train.csv').write_bytes((parts/'train.csv').read_bytes())
+    (tmp_path/'slip.toml').write_text('lerning-rate = 1')
+    given = '--data train.csv --target label --user user --out run'
+    command = [sys.executable, '-c', then_loaded, 'train', *given.split()]
+    done = subprocess.run([*command, *words.split()], capture_output=True,
+                          text=True, cwd=tmp_path)
+    assert slips[words] in done.stderr and done.stdout == '[]\n'
+    assert len(done.stderr.splitlines()) == 1
+    assert sorted(os.listdir(tmp_path)) == ['slip.toml', 'train.csv']
+
+
+def failing(monkeypatch, error):
+    "Make `recofm recommend` fail, once it is under way."
+    def recommend(args): raise error
+    recommend.__doc__ = 'Fail.'
+    monkeypatch.setattr('recofm.cli.recommend.recommend', recommend)
+    return 'recommend', 'runs/none', '--user', '7'
+
+
+class ResourceExhaustedError(Exception): "As TensorFlow names it."
+
+
+@pytest.mark.parametrize('error, message', [
+    (ValueError('Expected a\n  b= here. Received c'), 'Expected a b= here'),
+    (FileNotFoundError(2, 'No such file', 'a.csv'), "No such file: 'a.csv'"),
+    (ConnectionError('Expected one of\n  a\n  b'), 'Expected one of a b'),
+    (MemoryError('Unable to allocate 9 GiB'), 'Expected enough memory for the'),
+    (ResourceExhaustedError('OOM when\nallocating'), 'Received: OOM when all'),
+    (ModuleNotFoundError("No module named 'tf2onnx'", name='tf2onnx'),
+     "Expected the package 'tf2onnx'"),
+])
+def test_an_error_of_the_callers_is_one_line(error, message, monkeypatch):
+    assert message in mistake(*failing(monkeypatch, error))
+
+
+def test_an_error_of_ours_is_two_lines(monkeypatch, capsys):
+    words = failing(monkeypatch, KeyError('k'))
+    with pytest.raises(SystemExit) as e: main([*words])
+    first, second = e.value.code.splitlines()
+    assert first == "recofm: KeyError: 'k'"
+    assert 'run again with RECOFM_TRACEBACK=1 to see all of it' in second
+    assert capsys.readouterr().err == ''
+
+
+@pytest.mark.parametrize('error', [KeyError('k'), ValueError('v'),
+                                   KeyboardInterrupt('Stopped')])
+def test_a_traceback_is_there_for_the_asking(error, monkeypatch, capsys):
+    monkeypatch.setenv('RECOFM_TRACEBACK', '1')
+    with pytest.raises(SystemExit): main([*failing(monkeypatch, error)])
+    said_so = capsys.readouterr().err
+    assert 'Traceback (most recent call last)' in said_so
+    assert type(error).__name__ in said_so
+
+
+def test_a_warning_is_one_line(monkeypatch, capsys):
+    def recommend(args): warnings.warn('numeric= is\n odd')
+    recommend.__doc__ = 'Warn.'
+    monkeypatch.setattr('recofm.cli.recommend.recommend', recommend)
+    main(['recommend', 'runs/none', '--user', '7'])
+    assert capsys.readouterr().err == 'recofm: --numeric is odd\n'
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_handlers_are_given_back(number, monkeypatch, capsys):
+    before = signal.getsignal(number), sys.unraisablehook, sys.stdout
+    def recommend(args): signal.raise_signal(number)
+    recommend.__doc__ = 'End.'
+    monkeypatch.setattr('recofm.cli.recommend.recommend', recommend)
+    with pytest.raises(SystemExit) as e:
+        main(['recommend', 'runs/none', '--user', '7'])
+    assert e.value.code == 128 + number
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    now = signal.getsignal(number), sys.unraisablehook, sys.stdout
+    assert now == before
+
+
+def test_an_interrupt_that_python_drops_comes_again():
+    "As in the callback by which an import gives its lock back."
+    class Finalized:
+        def __del__(self): os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(Terminated), Signals():
+        Finalized()
+        time.sleep(5)
+
+
+def test_what_is_ignored_stays_ignored():
+    "So does `nohup` in a shell, and every job in the background of one."
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Signals(): signal.raise_signal(signal.SIGINT)
+    finally: signal.signal(signal.SIGINT, former)
+
+
+class Full(StringIO):
+    "Standard output on a disk that is full."
+    def write(self, text): raise OSError(28, 'No space left on device')
+
+
+def test_a_full_disk_behind_the_output_loses_no_model(parts, tmp_path):
+    words = 'train', '--data', parts/'train.csv', *columns, '--model', 'FM'
+    with redirect_stdout(Full()), pytest.raises(SystemExit) as e:
+        main([*map(str, (*words, *short, '--out', tmp_path/'run'))])
+    assert e.value.code == ('recofm: Expected an output that can be written. '
+                            'Received: No space left on device')
+    assert 'valid' in read(tmp_path/'run', 'metrics.json')
+
+
+class Running:
+    "A run in a process of its own, which is ended in any case."
+    def __init__(self, parts, out, *words, before=''):
+        code = f'{before}\nfrom recofm.cli import main; main()'
+        files = '--data', parts/'train.csv', '--valid', parts/'valid.csv.gz'
+        more = '--model', 'FM', '--target', 'label', '--out', out
+        words = 'train', *files, *columns, *more, '--patience', 99, *words
+        command = [sys.executable, '-u', '-c', code, *map(str, words)]
+        pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, **pipes)
+
+    def __enter__(self): return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+    def wait_for(self, words):
+        "Read the output as far as a line that begins with the words."
+        for line in self.process.stdout:
+            if line.startswith(words): return
+
+    def end(self, *signals):
+        "Send signals, a second apart; the status and the errors."
+        for n, number in enumerate(signals):
+            if n: time.sleep(1)
+            self.process.send_signal(number)
+        self.printed, errors = self.process.communicate(timeout=60)
+        return self.process.returncode, errors
+
+
+def test_a_run_that_was_asked_to_end_saves_and_goes_on(parts, tmp_path):
+    "Twice ended and twice gone on with, it is the run that was not."
+    whole, out = tmp_path/'whole', tmp_path/'out'
+    train(parts, '--target', 'label', '--patience', 99, '--epochs', 30,
+          '--out', whole)
+    with Running(parts, out, '--epochs', 30) as run:
+        run.wait_for('epoch   3')
+        status, errors = run.end(signal.SIGTERM)
+    assert status == 143 and len(errors.splitlines()) == 1
+    assert errors.startswith('recofm: Stopped in epoch ')
+    assert '--resume' in errors and str(out) in errors
+    assert {'model.keras', 'metrics.json', 'recipe.toml'} <= {*os.listdir(out)}
+    with Running(parts, out, '--epochs', 30, '--resume') as run:
+        run.wait_for('epoch  10')
+        status, errors = run.end(signal.SIGINT)
+    assert status == 130 and len(errors.splitlines()) == 1
+    again = '--patience', 99, '--epochs', 30, '--resume', '--out', out
+    assert 'Going on after epoch' in train(parts, '--target', 'label', *again)
+    for a, b in zip(weights(whole), weights(out), strict=True):
+        np.testing.assert_array_equal(a, b)
+    both = [read(folder, 'metrics.json') for folder in (whole, out)]
+    for metrics in both: del metrics['seconds']
+    assert both[0] == both[1]
+
+
+def test_without_a_state_resuming_begins(parts, tmp_path):
+    "So that the same command can be given again and again."
+    printed = train(parts, *short, '--resume', '--out', tmp_path/'new')
+    assert 'a new start' in printed
+
+
+no_end = """
+import time
+from recofm.cli.ends import quiet
+with quiet(): import recofm.runs.run
+def reported(*_): time.sleep(60)
+recofm.runs.run.reported = reported"""
+
+
+def test_a_second_signal_ends_at_once_and_leaves_the_state(parts, tmp_path):
+    "Here while the report of the first one's end is being made."
+    with Running(parts, tmp_path/'out', before=no_end) as run:
+        run.wait_for('epoch   2')
+        status, errors = run.end(signal.SIGINT, signal.SIGINT)
+    assert status == 130 and len(errors.strip().splitlines()) == 1
+    assert 'recofm: Ended at once; with --resume' in errors
+    assert (tmp_path/'.out.recofm'/'state.npz').exists()
+
+
+@pytest.mark.parametrize('seconds, number', [
+    (.1, signal.SIGTERM), (.4, signal.SIGINT), (1.5, signal.SIGTERM),
+    (2.5, signal.SIGINT)])
+def test_an_end_while_modules_are_imported_is_one_line(
+        seconds, number, parts, tmp_path):
+    with Running(parts, tmp_path/'out') as run:
+        time.sleep(seconds)
+        status, errors = run.end(number)
+    assert status == 128 + number and len(errors.splitlines()) == 1
+    assert errors.startswith('recofm: Ended ') and not run.printed
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('seed', range(20))
+def test_an_end_at_any_moment_is_one_line(seed, parts, tmp_path):
+    draw = random.Random(seed)
+    number = draw.choice([signal.SIGINT, signal.SIGTERM])
+    with Running(parts, tmp_path/'out', '--epochs', 60) as run:
+        time.sleep(draw.uniform(.05, 14))
+        status, errors = run.end(number)
+    if status == 0: return                      # it was done before
+    assert status == 128 + number and len(errors.splitlines()) == 1
+
+
+def test_a_reader_that_goes_away_is_no_error(parts, tmp_path):
+    "As `recofm recommend ... | head -1`."
+    train(parts, *short, '--out', tmp_path/'run')
+    code = 'from recofm.cli import main; main()'
+    words = 'recommend', tmp_path/'run', '--user', 7
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run([sys.executable, '-c', code, *map(str, words)],
+                              stdout=writing, stderr=subprocess.PIPE, text=True)
+    finally: os.close(writing)
+    assert done.returncode == 0 and done.stderr == ''

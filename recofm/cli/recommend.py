@@ -9,7 +9,7 @@ __all__ = ['learned_ratings', 'in_words', 'recommend']
 import json
 from pathlib import Path
 from .options import pairs_of
-from .train import quiet
+from .ends import quiet
 
 # %% ../../nbs/cli/30_recommend.ipynb #0f345c55
 def learned_ratings(folder) -> bool:
