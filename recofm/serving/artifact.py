@@ -247,7 +247,9 @@ def named_model(
 ):
     "The saved model, whose class is recofm's or was imported."
     from keras.saving import get_registered_object  # imports Keras
+    from recofm.layers.internals import check_process
     from recofm.serving.model_file import fields_of, read_model
+    check_process()
     if re.fullmatch(r'recofm\.models\.\w+', module) and find_spec(module):
         import_module(module)
     if not get_registered_object(f'recofm>{name}'):
