@@ -15,6 +15,14 @@ from recofm.serving.folder import (
     report_names, somewhere, workspace)
 
 
+def test_asking_for_a_place_imports_nothing_heavy():
+    code = """
+check_place('anywhere')
+print([n for n in ('numpy', 'pandas', 'keras', 'tensorflow', 'h5py')
+       if n in sys.modules])"""
+    assert in_process(code) == '[]\n'
+
+
 def written(folder, content, **files):
     "Put a folder of this content where the folder is."
     with locked(folder) as space:

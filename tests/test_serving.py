@@ -206,13 +206,16 @@ def nested(content, of='string', module='xml.dom.minidom'):
         class_name=of, module=module, config={}, registered_name=of)
 
 
+def first_field(content): return content['config']['feature_columns'][0]
+
+
 edits = {
     "'w_reg' to be at most 65,536": lambda c: c['config'].update(
         w_reg=3 * 10**8),
-    "'size' to be at most 65,536": lambda c: c['config']['feature_columns'][0].update(
+    "'size' to be at most 65,536": lambda c: first_field(c).update(
         size=3 * 10**8),
-    'with size 4 in the model, 5 in the schema|with size 5 in the model':
-        lambda c: c['config']['feature_columns'][0].update(size=5),
+    'with size 5 in the model, 4 in the schema':
+        lambda c: first_field(c).update(size=5),
     'to be imported, from .xml.dom.minidom': nested,
     'from .keras.src.nowhere': lambda c: nested(c, 'A', 'keras.src.nowhere'),
     'from .antigravity': lambda c: nested(c, 'fly', 'antigravity'),

@@ -295,6 +295,8 @@ def sync_one(path):
     if os.name != 'posix' and path.is_dir(): return
     fd = os.open(path, os.O_RDONLY if os.name == 'posix' else os.O_RDWR)
     try: os.fsync(fd)
+    except OSError:
+        if not path.is_dir(): raise   # of folders some disks cannot, nor need
     finally: os.close(fd)
 
 def put(
