@@ -605,24 +605,24 @@ class Running:
         return self.process.returncode, errors
 
 
-def test_a_run_that_was_asked_to_end_saves_and_goes_on(parts, tmp_path):
-    "Twice ended and twice gone on with, it is the run that was not."
+@pytest.mark.parametrize('number, status', [
+    (signal.SIGINT, 130),
+    pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)])
+def test_a_run_that_was_asked_to_end_saves_and_goes_on(
+        number, status, parts, tmp_path):
+    "Gone on with, it is the run that was not ended, bit for bit."
     whole, out = tmp_path/'whole', tmp_path/'out'
-    train(parts, '--target', 'label', '--patience', 99, '--epochs', 30,
-          '--out', whole)
+    words = '--target', 'label', '--patience', 99, '--epochs', 30
+    train(parts, *words, '--out', whole)
     with Running(parts, out, '--epochs', 30) as run:
         run.wait_for('epoch   3')
-        status, errors = run.end(signal.SIGTERM)
-    assert status == 143 and len(errors.splitlines()) == 1
+        found, errors = run.end(number)
+    assert found == status and len(errors.splitlines()) == 1
     assert errors.startswith('recofm: Stopped in epoch ')
     assert '--resume' in errors and str(out) in errors
     assert {'model.keras', 'metrics.json', 'recipe.toml'} <= {*os.listdir(out)}
-    with Running(parts, out, '--epochs', 30, '--resume') as run:
-        run.wait_for('epoch  10')
-        status, errors = run.end(signal.SIGINT)
-    assert status == 130 and len(errors.splitlines()) == 1
-    again = '--patience', 99, '--epochs', 30, '--resume', '--out', out
-    assert 'Going on after epoch' in train(parts, '--target', 'label', *again)
+    printed = train(parts, *words, '--resume', '--out', out)
+    assert 'Going on after epoch' in printed
     for a, b in zip(weights(whole), weights(out), strict=True):
         np.testing.assert_array_equal(a, b)
     both = [read(folder, 'metrics.json') for folder in (whole, out)]
