@@ -494,6 +494,7 @@ class ResourceExhaustedError(Exception): "As TensorFlow names it."
     (FileNotFoundError(2, 'No such file', 'a.csv'), "No such file: 'a.csv'"),
     (ConnectionError('Expected one of\n  a\n  b'), 'Expected one of a b'),
     (MemoryError('Unable to allocate 9 GiB'), 'Expected enough memory for the'),
+    (ValueError('Received \x1b[1mResourceExhaustedError'), 'Received: less'),
     (ResourceExhaustedError('OOM when\nallocating'), 'Received: OOM when all'),
     (ModuleNotFoundError("No module named 'tf2onnx'", name='tf2onnx'),
      "Expected the package 'tf2onnx'"),
