@@ -269,11 +269,12 @@ def _pair(folder, name) -> tuple:
     return texts, arrays, *(f.with_name(f'{f.name}.part')
                             for f in (texts, arrays))
 
-def _fits(file, found) -> bool:
-    "Whether a JSON file is there and holds this digest of its arrays."
+def _fitting(file, found):
+    "What a JSON file says, where it holds this digest of its arrays."
     try: content = read_json(file)
-    except (OSError, ValueError): return False
-    return isinstance(content, dict) and content.get('arrays') == found
+    except (OSError, ValueError): return None
+    fits = isinstance(content, dict) and content.get('arrays') == found
+    return content if fits else None
 
 # %% ../../nbs/data/05_files.ipynb #efeee1a5
 def _finish_cut_off(folder, name):
@@ -281,7 +282,7 @@ def _finish_cut_off(folder, name):
     text, arrays, text_part, _ = _pair(folder, name)
     if not arrays.is_file() or not text_part.is_file(): return
     found = digest(arrays)
-    if _fits(text_part, found) and not _fits(text, found):
+    if _fitting(text_part, found) and not _fitting(text, found):
         os.replace(text_part, text)
 
 def save_pair(
@@ -307,12 +308,12 @@ def save_pair(
         _sync_folder(folder)
 
 # %% ../../nbs/data/05_files.ipynb #b7cf251b
-def _fitting(folder, name, opened):
+def _content(folder, name, opened):
     "The JSON that fits the arrays, and its file; None where none does."
     found = hashlib.file_digest(opened, 'sha256').hexdigest()
     text, _, text_part, _ = _pair(folder, name)
-    if _fits(text, found): return read_json(text), text
-    if _fits(text_part, found): return read_json(text_part), text_part
+    for file in (text, text_part):    # each is read once: it may be moved
+        if content := _fitting(file, found): return content, file
     content = read_json(text)
     old = isinstance(content, dict) and 'arrays' not in content
     return (content, text) if old else None
@@ -321,9 +322,9 @@ def _load_pair(folder, name, known):
     "The content and the arrays of a pair; None where they do not fit."
     npz = _pair(folder, name)[1]
     with reading(npz, 'an npz file of arrays'), open(npz, 'rb') as opened:
-        fitting = _fitting(folder, name, opened)
-        if fitting is None: return None
-        content, file = fitting
+        found = _content(folder, name, opened)
+        if found is None: return None
+        content, file = found
         with reading(file, 'what recofm wrote'):
             check_format(content, file)
             asked = known(content)
@@ -336,7 +337,7 @@ def load_pair(
     known: Callable=lambda content: lambda name: True # Which arrays it has
 ) -> tuple:
     "What `save_pair` was given: the content and the arrays by name."
-    for _ in range(3):    # somebody may be writing
+    for _ in range(5):    # somebody may be writing
         if found := _load_pair(folder, name, known): return found
     text, npz, *_ = _pair(folder, name)
     expected = f'{npz}: expected the arrays that {text.name} was saved with'

@@ -83,7 +83,9 @@ def say_beyond(values, wrong, fields):
     "Raise the `ValueError` that names the first value beyond float32."
     row, slot = np.argwhere(wrong)[0]
     place = f'in row {row}, slot {slot}'
-    if len(fields): place += f', field {fields[slot_fields(fields)[slot]].name!r}'
+    if len(fields):
+        name = fields[slot_fields(fields)[slot]].name
+        place += f', field {name!r}'
     expected = 'Expected finite numbers as values, which float32 can hold'
     received = f'{values[row, slot]} {place}, and {wrong.sum()} such in all'
     cure = 'standardise them, or clip them with np.clip'

@@ -17,9 +17,9 @@ from itertools import chain
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from .cells import numbers, shown
+from .cells import numbers, refuse, shown
 from .columns import (
-    Categorical, Column, check_complete, kind_named, kinds)
+    Categorical, Column, check_complete, clip_cure, kind_named, kinds)
 from .fields import check_count, sides
 from .files import (
     FORMAT, formats, load_pair, read_content, reading, save_pair)
@@ -233,9 +233,10 @@ def target_of(frame, label) -> np.ndarray:
     if missing := int(np.isnan(y).sum()):
         expected = f'Target {label!r}: expected a number in every row'
         raise ValueError(f'{expected}. Received {missing} missing of {len(y)}')
-    if np.abs(y).max(initial=0) <= np.finfo('float32').max: return y
-    expected = f'Target {label!r}: expected numbers that float32 can hold'
-    raise ValueError(f'{expected}. Received {np.abs(y).max():g}')
+    wrong = np.abs(y) > np.finfo('float32').max
+    if not wrong.any(): return y
+    refuse(frame[label], int(wrong.argmax()), label,
+           'a target that float32 can hold', clip_cure(label, -1e6, 1e6))
 
 def unit_of(y) -> tuple|None:
     "Mean and standard deviation of a target; None for zeros and ones."
@@ -433,6 +434,9 @@ def check_restored(columns, label):
     check_named(names, {}, {})
     check_target_name(columns, label)
     check_same_vocabulary(columns)
+    if len(dims := {c.field.dim for c in columns}) == 1: return
+    expected = 'Expected one dim of all columns'
+    raise ValueError(f'{expected}. Received {sorted(dims)}')
 
 @patch(cls_method=True)
 def load(cls:Schema,

@@ -182,7 +182,10 @@ def read_text(file, numbers, missing):
 def read_typed(file):
     "A Parquet file as a DataFrame."
     from pyarrow.parquet import read_table
-    with table_read(file): return typed_frame(read_table(file))
+    with table_read(file):
+        table = read_table(file)
+        table.validate(full=True)    # that text is UTF-8, for one
+        return typed_frame(table)
 
 # %% ../../nbs/data/18_tables.ipynb #c1ef0218
 def read_table(

@@ -5,12 +5,14 @@
 # %% auto #0
 __all__ = ['tested', 'leaning_on', 'share_policy', 'named_errors', 'has_no_repeats', 'rows_read', 'compiled_by_xla',
            'strategy_of', 'replicas', 'place_of', 'decays', 'local_copy', 'forget_calls', 'custom_gradient',
-           'first_epoch', 'begin_with']
+           'first_epoch', 'begin_with', 'bounded_variables', 'forget_variables']
 
 # %% ../../nbs/layers/50_internals.ipynb #68f3b8ed
 from contextlib import contextmanager
 from itertools import takewhile
+import math
 import re
+import threading
 import weakref
 import keras
 import tensorflow as tf
@@ -187,3 +189,50 @@ def begin_with(
 ):
     "Say which epoch `fit` begins with."
     model._initial_epoch = epoch
+
+# %% ../../nbs/layers/50_internals.ipynb #76f92ed6
+_one_bound = threading.RLock()
+
+@contextmanager
+def bounded_variables(
+    most: int, # Bytes that all variables may take together
+    number: int# How many there may be
+):
+    "A `ValueError` before a variable is made that is too much."
+    method, me = '_validate_shape', threading.get_ident()
+    with leaning_on(f"Keras' variables to have {method}", 'a bound'):
+        kinds = keras.Variable.__mro__
+        kind = next(k for k in kinds if method in vars(k))
+    check, left, refused = vars(kind)[method], [most, number], []
+    def counted(variable, shape):
+        shape = check(variable, shape)
+        if threading.get_ident() == me and _spend(left, variable, shape):
+            refused.append(_too_much(shape))
+            raise refused[0]
+        return shape
+    with _one_bound:
+        setattr(kind, method, counted)
+        try: yield
+        except Exception:
+            forget_variables()
+            if refused: raise refused[0] from None
+            raise
+        finally: setattr(kind, method, check)
+
+def _spend(left, variable, shape) -> bool:
+    "Take a variable from what is left; whether it was too much."
+    left[0] -= math.prod(shape) * tf.as_dtype(variable.dtype).size
+    left[1] -= 1
+    return min(left) < 0
+
+def _too_much(shape) -> ValueError:
+    "The error of a variable for which nothing is left."
+    expected = 'expected a model of the size of its weights'
+    received = f'Received one with a variable {tuple(shape)}'
+    return ValueError(f'{expected}. {received}')
+
+def forget_variables():
+    "Have Keras forget the variables that a failed build has not made."
+    with leaning_on("Keras to list unmade variables", 'a failed build'):
+        from keras.src.backend.common import global_state
+        global_state.set_global_attribute('uninitialized_variables', [])

@@ -58,16 +58,20 @@ def is_plain(
     except TypeError: return False
     return True
 
-# %% ../../nbs/training/40_resuming.ipynb #15f59181
+# %% ../../nbs/training/40_resuming.ipynb #472f83a3
 def given_to(
     callback # Of Keras, or your own
 ) -> dict:
-    "The attributes named as arguments of the constructor, each as bytes."
+    "A mark of each attribute named as an argument of the constructor."
     kinds = [c for c in type(callback).__mro__ if '__init__' in vars(c)]
     asked = {n for c in kinds for n in inspect.signature(c.__init__).parameters}
-    values = vars(callback)
-    return {n: bytes(state_bytes(values[n])) for n in sorted(asked)
-            if n in values and is_plain(values[n])}
+    values = {n: v for n, v in vars(callback).items() if n in asked}
+    return {n: _mark(v) for n, v in values.items() if is_plain(v)}
+
+def _mark(value):
+    "What changes when a plain value does; an array is known by where it is."
+    arrays = []
+    return json.dumps(packed(value, arrays)), [id(a) for a in arrays]
 
 def memory_of(
     callback, # Of Keras, or your own
@@ -189,14 +193,14 @@ def _as_json(about) -> dict:
     if isinstance(plain, dict): return plain
     raise TypeError(f'Expected about to be a dictionary. Received {about!r}')
 
-# %% ../../nbs/training/40_resuming.ipynb #ead8a082
+# %% ../../nbs/training/40_resuming.ipynb #9a775ba8
 @patch
 def state(self:Resume, epochs) -> dict:
     "All that the next epoch needs, after so many."
     others = by_name(self.others)
     remembered = {n: memory_of(c, self.given[n]) for n, c in others.items()}
     return dict(
-        about=self.about, environment=environment(), epochs=epochs,
+        about=self.about, environment=self.here, epochs=epochs,
         stopped=bool(self.model.stop_training), order_seed=self.order_seed,
         variables=values_of(self.model.variables),
         optimizer=values_of(self.model.optimizer.variables),
@@ -216,7 +220,7 @@ def keep(self:Resume, epochs):
             f'Received {error}. Training goes on, the former state stays')
         self.failed = True
 
-# %% ../../nbs/training/40_resuming.ipynb #8c0b24f9
+# %% ../../nbs/training/40_resuming.ipynb #f4c54fbd
 @patch
 def check(self:Resume, state):
     "A `ValueError` of one line where the state is not of this run."
@@ -238,7 +242,7 @@ def check(self:Resume, state):
 @patch
 def warn(self:Resume, state):
     "Say what the machine or the callbacks have become."
-    differ = differences(state['environment'], environment())
+    differ = differences(state['environment'], self.here)
     if differ:
         expected = 'the last bits may not be those of the unbroken run'
         warnings.warn(f'{self.file}: {expected}. {differ}')
@@ -274,17 +278,24 @@ def tell(self:Resume):
     history.epoch = [*self.past['epoch']]
     history.history = {n: [*v] for n, v in self.past['history'].items()}
 
-# %% ../../nbs/training/40_resuming.ipynb #e67e53b8
+# %% ../../nbs/training/40_resuming.ipynb #4e337f58
+def _build(model):
+    "Make the optimizer's variables, which a step would make."
+    if not model.built:
+        expected = 'Expected a model that has weights: call it on a few rows'
+        raise ValueError(f'{expected}. Received one that is not built')
+    if model.optimizer.built: return
+    with model.distribute_strategy.scope():
+        model.optimizer.build(model.trainable_variables)
+
 @patch
 def on_train_begin(self:Resume, logs=None):
     "Go on from the file, or keep what training begins with."
-    optimizer, model = self.model.optimizer, self.model
-    if not optimizer.built:
-        with model.distribute_strategy.scope():
-            optimizer.build(model.trainable_variables)
+    _build(self.model)
     others = by_name(self.others)
     self.given = {n: given_to(c) for n, c in others.items()}
     self.past, self.begun = dict(epoch=[], history={}), 0
+    self.here = environment()
     self.failed = self.untold = False
     if self.resume and self.file.exists(): self.take(read_state(self.file))
     else: self.keep(0)

@@ -1,0 +1,261 @@
+"""A run that is broken off and goes on is the run that was not, bit for bit.
+
+Here of `fit` and its callback `Resume`: all variables, the optimizer, History,
+the epoch at which training stops."""
+import os
+import subprocess
+import sys
+import warnings
+from functools import cache
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from promises import family
+from recofm.training import Resume
+from recofm.training.states import read_state
+from test_promises import Case, learner, seed, size
+
+same = np.testing.assert_equal
+optimizers = dict(
+    SparseAdam=learner, Adam=lambda: keras.optimizers.Adam(.05),
+    SparseSGD=lambda: _sparse('SGD', .5, momentum=.9),
+    SparseAdagrad=lambda: _sparse('Adagrad', .1),
+    SparseFtrl=lambda: _sparse('Ftrl', .1),
+    averaged=lambda: keras.optimizers.Adam(.05, use_ema=True),
+    gathered=lambda: keras.optimizers.SGD(.5, gradient_accumulation_steps=3),
+    scheduled=lambda: learner(keras.optimizers.schedules.CosineDecay(.05, 99)))
+
+
+def _sparse(name, *args, **options):
+    from recofm import training
+    return getattr(training, f'Sparse{name}')(*args, **options)
+
+
+class Accident(keras.callbacks.Callback):
+    "Something ends the program in the midst of an epoch."
+    def __init__(self, epoch, end):
+        super().__init__()
+        self.epoch, self.end = epoch, end
+
+    def on_epoch_begin(self, epoch, logs=None): self.now = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if (self.now, batch) == (self.epoch, 3): self.end()
+
+
+def interrupt(): raise KeyboardInterrupt
+
+
+def die(): os._exit(9)
+
+
+def patient(scheduled=False):
+    "The callbacks that decide how a training goes on."
+    c = keras.callbacks
+    stop = c.EarlyStopping(patience=2, min_delta=.02, restore_best_weights=True)
+    return [stop] if scheduled else [
+        c.ReduceLROnPlateau(factor=.5, patience=1, min_delta=.05), stop]
+
+
+def train(model, data, callbacks, epochs=9, **options):
+    "All that is left of a training: variables, optimizer, History, its end."
+    stop = next(c for c in callbacks
+                if isinstance(c, keras.callbacks.EarlyStopping))
+    x, y = data if isinstance(data, tuple) else (data, None)
+    held = dict(validation_data=data if y is None else (x, y))
+    if y is not None: held |= dict(batch_size=size)
+    done = model.fit(x, y, epochs=epochs, verbose=0, callbacks=callbacks,
+                     **held | options)
+    every = model.variables + model.optimizer.variables
+    values = [keras.ops.convert_to_numpy(v) for v in every]
+    bits = [(v.dtype.name, v.shape, v.tobytes()) for v in values]
+    return bits, done.epoch, done.history, stop.stopped_epoch, stop.best_epoch
+
+
+def scramble(model, salt=7):
+    "Leave nothing of a model as it was, as if it were a new process."
+    keras.utils.set_random_seed(salt)
+    for v in model.variables + model.optimizer.variables:
+        v.assign(keras.ops.zeros_like(v))
+
+
+def held_against_unbroken(model, data, folder, accidents=(0, 3), **options):
+    "Break a training off, again and again, and resume it."
+    file, start = folder/'state.npz', {}
+    scheduled = options.pop('scheduled', False)
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+    every = model.variables + model.optimizer.variables
+    for i, v in enumerate(every): start[i] = keras.ops.convert_to_numpy(v)
+    seed()
+    whole = train(model, data, patient(scheduled), **options)
+    for i, v in enumerate(every): v.assign(start[i])
+    seed()
+    for epoch in accidents:
+        callbacks = [Resume(file), *patient(scheduled),
+                     Accident(epoch, interrupt)]
+        with pytest.raises(KeyboardInterrupt):
+            train(model, data, callbacks, **options)
+        assert read_state(file)['epochs'] == epoch
+        scramble(model, epoch)
+    again = train(model, data, [*patient(scheduled), Resume(file)], **options)
+    same(again, whole)
+    return whole
+
+
+def compiled(name, optimizer='SparseAdam', **options):
+    case = Case(name)
+    return case.fresh(optimizer=optimizers[optimizer](), **options), case
+
+
+late = [pytest.param(n, marks=pytest.mark.slow) for n in family
+        if n not in ('DeepFM', 'WideDeep')]
+
+
+@pytest.mark.parametrize('name', ['DeepFM', *late])
+def test_a_run_that_is_broken_off_is_the_run_that_was_not(name, tmp_path):
+    model, case = compiled(name)
+    *_, epochs, _, stopped, _ = held_against_unbroken(
+        model, (case.x, case.y), tmp_path)
+    assert len(epochs) >= 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', [n for n in optimizers if n != 'SparseAdam'])
+def test_every_optimizer_goes_on(name, tmp_path):
+    model, case = compiled('DeepFM', name)
+    held_against_unbroken(model, (case.x, case.y), tmp_path, scheduled=name == 'scheduled')
+
+
+def test_two_optimizers_go_on(tmp_path):
+    "That of Wide & Deep has another one for its wide part."
+    from recofm.models.wide_deep import wide_deep_optimizer
+    case = Case('WideDeep')
+    model = case.plain()
+    model.compile(wide_deep_optimizer())
+    held_against_unbroken(model, (case.x, case.y), tmp_path, (1, 3))
+
+
+@pytest.mark.parametrize('policy', ['mixed_float16', *(
+    pytest.param(p, marks=pytest.mark.slow)
+    for p in ('bfloat16', 'float16', 'mixed_bfloat16'))])
+def test_every_policy_goes_on(policy, tmp_path):
+    case = Case('DeepFM')
+    seed()
+    model = case.plain(dtype=policy)
+    model.compile(learner())
+    held_against_unbroken(model, (case.x, case.y), tmp_path, (1, 3))
+
+
+@pytest.mark.parametrize('kind', ['stream', *(
+    pytest.param(k, marks=pytest.mark.slow)
+    for k in ('class_weight', 'one device'))])
+def test_ways_that_are_keras_own_go_on_too(kind, tmp_path):
+    model, case = compiled('DeepFM')
+    data, options = (case.x, case.y), {}
+    if kind == 'stream': data = case.stream()
+    if kind == 'class_weight':
+        options = dict(class_weight={0: 1., 1: 2.}, shuffle=False)
+    if kind == 'one device':
+        with tf.distribute.MirroredStrategy(['CPU:0']).scope():
+            model = case.fresh()
+        options = dict(shuffle=False)
+    held_against_unbroken(model, data, tmp_path, (1, 3), **options)
+
+
+def of_keras(salt):
+    "A model that knows nothing of this package."
+    keras.utils.set_random_seed(salt)
+    layers = keras.layers
+    model = keras.Sequential([
+        layers.Embedding(60, 4), layers.Flatten(), layers.Dropout(.5),
+        layers.Dense(1, 'sigmoid')])
+    model.compile(keras.optimizers.Adam(.1), 'binary_crossentropy')
+    return model
+
+
+def test_a_model_of_keras_alone_goes_on_if_it_tells_the_others(tmp_path):
+    "The optimizer is built by `fit`, and History comes behind `Resume`."
+    case, file = Case('FM'), tmp_path/'state.npz'
+
+    class Rows(keras.utils.PyDataset):
+        def __len__(self): return 8
+        def __getitem__(self, i): return case.rows(i * size, (i + 1) * size)
+
+    def once(salt, *more, built=True):
+        others = [*patient(), *more]
+        resume = Resume(file, others=others)
+        model = of_keras(salt)
+        if built: model(case.rows(0, 3)[0])
+        return train(model, Rows(), [*others, resume], shuffle=False)
+
+    with pytest.raises(ValueError, match='a model that has weights'):
+        once(1, built=False)
+    whole = once(1)
+    assert read_state(file)['stopped'] and len(whole[1]) > 3
+    same(once(2), whole)
+    file.unlink()
+    with pytest.raises(KeyboardInterrupt): once(1, Accident(2, interrupt))
+    same(once(3), whole)
+
+
+class Memory(keras.callbacks.Callback):
+    "Of a user: stops after two epochs that were hardly better than the best."
+    def on_train_begin(self, logs=None): self.best, self.worse = np.inf, []
+
+    def on_epoch_end(self, epoch, logs):
+        loss = logs['val_loss']
+        if loss < self.best - .03: self.best, self.worse = loss, []
+        else: self.worse.append((epoch, np.float32(loss)))
+        if len(self.worse) == 2: self.model.stop_training = True
+
+
+def test_a_callback_of_ones_own_and_a_checkpoint_remember(tmp_path):
+    model, case = compiled('FM')
+    start = [v.numpy() for v in model.variables + model.optimizer.variables]
+    def fresh():
+        saved = tmp_path/f'{len(list(tmp_path.iterdir()))}.keras'
+        return [keras.callbacks.ModelCheckpoint(saved, save_best_only=True),
+                Memory(), keras.callbacks.EarlyStopping(patience=99)]
+
+    def once(*more):
+        checkpoint, memory, *_ = mine = fresh()
+        left = train(model, (case.x, case.y), [*more, *mine], 30)
+        return left, checkpoint.best, memory.best, memory.worse
+
+    seed()
+    whole = once()
+    for v, value in zip(model.variables + model.optimizer.variables, start):
+        v.assign(value)
+    seed()
+    with pytest.raises(KeyboardInterrupt):
+        once(Resume(tmp_path/'s.npz'), Accident(3, interrupt))
+    scramble(model)
+    again = once(Resume(tmp_path/'s.npz'))
+    same(again, whole)
+    assert len(whole[-1]) == 2 and type(again[-1][0][1]) is np.float32
+
+
+def test_a_process_that_dies_is_gone_on_with_in_another(tmp_path):
+    child = [sys.executable, __file__, tmp_path/'state.npz']
+    assert subprocess.run(child).returncode == 9
+    assert read_state(tmp_path/'state.npz')['epochs'] == 3
+    model, case = compiled('DeepFM')
+    seed()
+    whole = train(model, (case.x, case.y), patient())
+    scramble(model)
+    with warnings.catch_warnings():
+        warnings.filterwarnings('error', 'the last bits')
+        same(train(model, (case.x, case.y),
+                   [*patient(), Resume(tmp_path/'state.npz')]), whole)
+
+
+if __name__ == '__main__':
+    model, case = compiled('DeepFM')
+    seed()
+    train(model, (case.x, case.y),
+          [Resume(sys.argv[1]), *patient(), Accident(3, die)])
