@@ -400,6 +400,30 @@ def compute_loss(self:Recommender,
         y = standard(y)
     return keras.Model.compute_loss(self, x, y, y_pred, sample_weight, training)
 
+# %% ../../nbs/models/10_recommender.ipynb #5fe150c2
+@patch
+def loss_of_mean(self:Recommender,
+    y # Target, (examples, 1)
+):
+    "The loss of predicting the mean target for all; None if that is unknown."
+    rows, loss = np.float32(y[:2**16]), named_loss(self.loss)
+    p = np.full_like(rows, rows.mean(dtype='float64'))
+    if self._in_standard_units():
+        mean, scale = float(self.target_mean), float(self.target_scale)
+        rows, p = (rows - mean) / scale, (p - mean) / scale
+    elif takes_logits(loss):
+        p = np.clip(p, 1e-6, 1 - 1e-6)
+        p = np.log(p / (1 - p))
+    try: return float(np.mean(keras.ops.convert_to_numpy(loss(rows, p))))
+    except Exception: return None   # a loss that wants something else
+
+@patch
+def _tell_guards(self:Recommender, callbacks, y):
+    "Tell the callbacks that guard the training what predicting the mean costs."
+    for callback in callbacks or ():
+        if getattr(callback, 'guards', False):
+            callback.of_mean = self.loss_of_mean(y)
+
 # %% ../../nbs/models/10_recommender.ipynb #2528ca10
 @patch
 def _scorer(self:Recommender, inputs):
@@ -505,9 +529,11 @@ def fit(self:Recommender,
     x, y, batch_size, sample_weight = self._checked_training(
         x, y, batch_size, sample_weight)
     if shuffle is None: shuffle = not is_stream(x)
+    callbacks = in_turn(callbacks)
+    if not is_stream(x): self._tell_guards(callbacks, y)
     kwargs |= dict(
         batch_size=batch_size, epochs=epochs, verbose=verbose, shuffle=shuffle,
-        callbacks=in_turn(callbacks), validation_split=validation_split,
+        callbacks=callbacks, validation_split=validation_split,
         validation_data=validation_data, sample_weight=sample_weight)
     if class_weight is not None: kwargs |= dict(class_weight=class_weight)
     grouped = not is_stream(x) and can_group(self, **kwargs)

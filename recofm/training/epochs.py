@@ -130,6 +130,7 @@ def sees_batches(
     callback # Of Keras
 ) -> bool:
     "Whether a callback has something to do at each batch of training."
+    if getattr(callback, 'whole_groups', False): return False
     of_keras = keras.callbacks
     savers = of_keras.ModelCheckpoint, of_keras.BackupAndRestore
     if isinstance(callback, savers):
@@ -161,19 +162,30 @@ class Keeper(keras.callbacks.Callback):
     order_seed = None # of the epochs' orders
     begun = 0         # how many epochs were done when training began
 
+def _guards_ahead(callbacks):
+    "The callbacks; one that guards comes before those that look for the best."
+    of_keras = keras.callbacks
+    kinds = (of_keras.EarlyStopping, of_keras.ModelCheckpoint,
+             of_keras.ReduceLROnPlateau)
+    seek = [isinstance(c, kinds) for c in callbacks]
+    first = seek.index(True) if any(seek) else len(callbacks)
+    guards = lambda c: not getattr(c, 'guards', False)
+    return callbacks[:first] + sorted(callbacks[first:], key=guards)
+
 def in_turn(
     callbacks # None, a callback, a list of them, or a Keras `CallbackList`
 ):
     "The callbacks; a `Keeper` comes last, after `History`, and knows them."
     listed = keras.tree.flatten(getattr(callbacks, 'callbacks', callbacks))
+    if listed == [None]: return callbacks
+    History, listed = keras.callbacks.History, _guards_ahead(listed)
     keepers = [c for c in listed if isinstance(c, Keeper)]
-    if not keepers: return callbacks
-    History = keras.callbacks.History
-    history = [c for c in listed if isinstance(c, History)] or [History()]
+    history = [c for c in listed if isinstance(c, History)]
     others = [c for c in listed if not isinstance(c, (Keeper, History))]
     for keeper in keepers: keeper.others = others
     if isinstance(callbacks, keras.callbacks.CallbackList): return callbacks
-    return others + history + keepers
+    if not keepers: return listed
+    return others + (history or [History()]) + keepers
 
 # %% ../../nbs/training/20_epochs.ipynb #4c467bcb
 class Groups(DataAdapter):
