@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recofm.cli import main
+from recofm.cli import main, parser
 from recofm.cli.ends import Signals, Terminated
+from recofm.cli.train import all_settled, checked, overridden
 from recofm.datasets.movielens import load
 from recofm.datasets.synthetic import planted
 
@@ -411,6 +412,37 @@ def test_an_old_recipe_still_runs(parts, tmp_path, capsys, untrained):
     assert replayed(capsys, old, tmp_path/'out', *words) == []
 
 
+values = ('1', '-1', '"x"', '[1]', '["a", "a"]', '{a = 1}', 'true', 'nan', '""',
+          '1e400', '[]', '{}', '[[1]]', '1979-05-27', '{"" = -1}', '"/tmp"')
+
+
+def spoilt(lines, draw):
+    "The lines of a recipe after somebody's slip of the hand."
+    n = draw.randrange(len(lines))
+    key, sign, _ = lines[n].partition('=')
+    other = [f'{key}= {draw.choice(values)}'] if sign else [f'[{lines[n]}']
+    cut = lines[n][:draw.randrange(1 + len(lines[n]))]
+    slip = draw.choice([other, [], [cut], [lines[n], '[record.rows]'],
+                        ['[' * 3_000], [cut + chr(draw.randrange(300))]])
+    return [*lines[:n], *slip, *lines[n + 1:]] or ['']
+
+
+def test_a_spoilt_recipe_is_one_line_or_a_recipe(parts, tmp_path, untrained):
+    train(parts, *short, '--out', tmp_path/'first')
+    lines = (tmp_path/'first/recipe.toml').read_text().splitlines()
+    file, draw, refused = tmp_path/'spoilt.toml', random.Random(7), 0
+    for _ in range(200):
+        text = '\n'.join(spoilt(spoilt(lines, draw), draw))
+        file.write_text(text, encoding='utf-8')
+        words = parser().parse_args(['train', '--config', str(file),
+                                     '--out', str(tmp_path/'out')])
+        try: overridden(found := all_settled(words), checked(found))
+        except (ValueError, OSError) as e:
+            refused += 1
+            assert len(str(e).splitlines()) == 1, text
+    assert 100 < refused < 200
+
+
 def test_a_data_set_is_known_by_its_content(movielens, tmp_path):
     from recofm.cli.records import content_of
     before = content_of(movielens)
@@ -476,6 +508,21 @@ def test_a_slip_is_found_before_anything_slow_is_imported(
     assert slips[words] in done.stderr and done.stdout == '[]\n'
     assert len(done.stderr.splitlines()) == 1
     assert sorted(os.listdir(tmp_path)) == ['slip.toml', 'train.csv']
+
+
+@pytest.mark.parametrize('words, message', [
+    ('nowhere --user 7', 'Expected an artifact in'),
+    ('nowhere --user 7 -k 0', '-k must be a whole number of at least 1.'),
+    ('nowhere --user 7 --context 20', "name=value, such as hour=20. Received")])
+def test_a_slip_in_a_question_is_found_as_soon(words, message):
+    command = [sys.executable, '-c', then_loaded, 'recommend', *words.split()]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert message in done.stderr and done.stdout == '[]\n'
+
+
+def test_the_status_of_a_wrong_option_is_that_of_argparse():
+    with pytest.raises(SystemExit) as e: main(['train', '--lerning-rate', '1'])
+    assert e.value.code == 2
 
 
 def failing(monkeypatch, error):
