@@ -2,6 +2,7 @@
 
 First of `fit` and its callback `Resume`: all variables, the optimizer, History,
 the epoch at which training stops. Then of `recofm train`, which is killed."""
+import copy
 import json
 import os
 import random
@@ -19,9 +20,10 @@ import tensorflow as tf
 import kills
 from promises import family
 from recofm.cli import main
+from recofm.data.files import write_file
 from recofm.serving.artifact import Artifact
 from recofm.training import Resume
-from recofm.training.states import read_state
+from recofm.training.states import read_state, state_bytes
 from test_promises import Case, learner, seed, size
 
 same = np.testing.assert_equal
@@ -258,6 +260,48 @@ def test_a_process_that_dies_is_gone_on_with_in_another(tmp_path):
         warnings.filterwarnings('error', 'the last bits')
         same(train(model, (case.x, case.y),
                    [*patient(), Resume(tmp_path/'state.npz')]), whole)
+
+
+def edited(state, draw):
+    "A state with one of its values, however deep, replaced by another."
+    state = copy.deepcopy(state)
+    where, key = state, draw.choice(list(state))
+    while isinstance(where[key], (dict, list)) and where[key]:
+        where = where[key]
+        keys = list(where) if isinstance(where, dict) else range(len(where))
+        key = draw.choice(keys)
+        if isinstance(where[key], tuple): where[key] = list(where[key])
+    odd = None, -1, 2.5, 'odd', [], {}, [1], np.zeros((2, 3)), np.float32(1)
+    where[key] = copy.deepcopy(draw.choice(odd))
+    return state
+
+
+def test_a_state_that_somebody_has_edited_is_refused_or_taken(tmp_path):
+    "It is refused in one line that names the file, before anything changes."
+    case, file, refused = Case('FM'), tmp_path/'state.npz', 0
+    model = of_keras(1)
+    model(case.rows(0, 3)[0])
+    others = patient()
+    model.fit(case.x, case.y, epochs=1, verbose=0, validation_split=.1,
+              callbacks=[*others, Resume(file, others=others)])
+    def begin():
+        every = [*others, Resume(file, others=others)]
+        told = keras.callbacks.CallbackList(every, model=model, epochs=1)
+        told.on_train_begin()
+
+    state, draw = read_state(file), random.Random(0)
+    for _ in range(300):
+        write_file(file, state_bytes(edited(state, draw)))
+        before = [v.numpy() for v in model.variables]
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            try: begin()
+            except ValueError as error:
+                refused += 1
+                assert str(error).startswith(f'{file}: ')
+                assert len(str(error).splitlines()) == 1
+                for v, was in zip(model.variables, before): same(v, was)
+    assert refused > 150
 
 
 @pytest.fixture

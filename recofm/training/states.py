@@ -115,7 +115,7 @@ def state_bytes(
     np.savez(file, text=text, **named)
     return file.getbuffer()
 
-# %% ../../nbs/training/35_states.ipynb #31539680
+# %% ../../nbs/training/35_states.ipynb #10fce3cf
 def read_state(
     file # That `Resume` keeps
 ) -> dict:
@@ -141,18 +141,26 @@ def check_parts(state):
     if state['epochs'] < 0 or not whole:
         expected = 'expected epochs and a seed of at least 0'
         raise ValueError(f"{expected}. Received {state['epochs']} and {seed}")
-    return state
+    past = state['history']
+    columns = [past['epoch'], *past['history'].values()]
+    if all(isinstance(column, list) for column in columns): return state
+    raise ValueError('expected a list of each metric. Received something else')
 
-# %% ../../nbs/training/35_states.ipynb #d7174f4c
+# %% ../../nbs/training/35_states.ipynb #023fcfae
 def differences(
     kept: dict, # Plain values by name
     now: dict   # Those of today
 ) -> str:
     "Each name whose values differ, with both; '' where there is none."
-    names = [n for n in {**kept, **now} if kept.get(n) != now.get(n)]
+    names = [n for n in {**kept, **now} if not _same(kept, now, n)]
     say = lambda values, n: _short(values[n]) if n in values else 'none'
     both = lambda n: f'{n}: {say(kept, n)} in the file, {say(now, n)} now'
     return '; '.join(map(both, names))
+
+def _same(kept, now, name) -> bool:
+    "Whether both have equal plain values of a name."
+    try: return bool(kept[name] == now[name])
+    except (KeyError, ValueError): return False
 
 def _short(value, most=60) -> str:
     "How a value is written, cut where that is long."
