@@ -159,7 +159,7 @@ def test_a_break_saves_the_best_weights_so_far(frame, tmp_path, monkeypatch):
     from recofm.runs.run import Validation, run
     whole, *_ = trained(frame, tmp_path/'whole')
     monkeypatch.setattr(Validation, 'on_epoch_end', broken_in(2))
-    said = 'Stopped in epoch 3: the best of 2 is saved in .*out'
+    said = 'Stopped in epoch 3: the best of 2 epochs is saved in .*out'
     with redirect_stdout(StringIO()):
         with pytest.raises(KeyboardInterrupt, match=said):
             run(frame, settings(), tmp_path/'out')
@@ -177,3 +177,30 @@ def test_a_break_in_the_first_epoch_saves_no_model(
         with pytest.raises(KeyboardInterrupt, match='Stopped in epoch 1. Go'):
             run(frame, settings(), tmp_path/'out')
     assert not (tmp_path/'out').exists()
+
+
+def test_a_loss_that_explodes_is_named_and_never_the_best(frame, tmp_path):
+    from recofm.runs.run import run
+    wild = settings(learning_rate=1e9, arguments=dict(v_reg=.1))
+    said = 'Epoch 1, batches .* expected loss of at most .* Likely cures: a le'
+    with redirect_stdout(StringIO()):
+        with pytest.raises(ValueError, match=said):
+            run(frame, wild, tmp_path/'out')
+    assert not (tmp_path/'out').exists()
+
+
+def test_good_epochs_before_an_explosion_are_saved(
+        frame, tmp_path, monkeypatch):
+    from recofm.runs.run import Validation, run
+    validate = Validation.on_epoch_end
+    def on_epoch_end(self, epoch, logs):
+        validate(self, epoch, logs)
+        if epoch == 1: logs['val_loss'] = np.nan
+    monkeypatch.setattr(Validation, 'on_epoch_end', on_epoch_end)
+    said = 'Epoch 2: expected val_loss to be finite.* Saved in .*out: the only whole'
+    with redirect_stdout(StringIO()):
+        with pytest.raises(ValueError, match=said):
+            run(frame, settings(), tmp_path/'out')
+    found = metrics(tmp_path/'out')
+    assert (found['epochs'], found['ended']) == (1, 'diverged')
+    loaded(tmp_path/'out')

@@ -37,6 +37,7 @@ from ..serving.artifact import Artifact
 from ..serving.catalogue import Catalogue
 from ..serving.folder import (
     add_report, check_place, check_report, locked, report_names)
+from ..training.divergence import DivergenceGuard
 from ..training.optimizers import SparseAdam
 from ..training.resuming import Resume
 from ..training.states import read_state
@@ -188,7 +189,8 @@ def watchers(settings, batches, verbose=True) -> tuple:
         **watched, factor=settings.decay, patience=settings.decay_after,
         min_delta=1e-4 * unit)                   # in the metric's own unit
     validation = Validation(settings.task, valid, valid.target.ravel())
-    return validation, Progress(settings.task, verbose), slower, stop
+    progress = Progress(settings.task, verbose)
+    return validation, DivergenceGuard(), progress, slower, stop
 
 # %% ../../nbs/runs/10_run.ipynb #b5024d59
 def learn(model, settings, batches, verbose=True, keep=()) -> tuple:
@@ -196,10 +198,12 @@ def learn(model, settings, batches, verbose=True, keep=()) -> tuple:
     model.compile(SparseAdam(settings.learning_rate))
     train, broken = batches['train'], None
     callbacks = watchers(settings, batches, verbose)
-    _, progress, _, stop = callbacks
+    *_, progress, _, stop = callbacks
     try: model.fit(of_size(train, settings.batch_size), verbose=0,
                    epochs=settings.epochs, callbacks=[*callbacks, *keep])
-    except KeyboardInterrupt as error:
+    except (KeyboardInterrupt, ValueError) as error:
+        if not (stop.best_weights or isinstance(error, KeyboardInterrupt)):
+            raise
         broken = error
         if stop.best_weights: model.set_weights(stop.best_weights)
     return pd.DataFrame(progress.rows), broken
@@ -313,7 +317,8 @@ def metrics_of(table, model) -> dict:
 
 def ended(settings, history, broken) -> str:
     "Why the training ended, in a word."
-    if broken: return 'interrupted'
+    if isinstance(broken, KeyboardInterrupt): return 'interrupted'
+    if broken: return 'diverged'
     return 'epochs' if len(history) == settings.epochs else 'patience'
 
 def as_bytes(content) -> bytes:
@@ -404,9 +409,13 @@ def introduced(artifact, settings, batches, state, resume) -> str:
 # %% ../../nbs/runs/10_run.ipynb #a31c7b49
 def stopped(broken, history, place=None):
     "The break again, saying how far the run has come and how to go on."
-    epoch = f'Stopped in epoch {len(history) + 1}'
-    saved = f': the best of {len(history)} is saved in {place}' if place else ''
-    return type(broken)(f'{epoch}{saved}. Go on with --resume')
+    n = len(history)
+    best = f'the best of {n} epochs' if n > 1 else 'the only whole epoch'
+    if isinstance(broken, ValueError):
+        return ValueError(f'{broken}. Saved in {place}: {best}')
+    saved = f': {best} is saved in {place}' if place else ''
+    said = f'Stopped in epoch {n + 1}{saved}. Go on with --resume'
+    return type(broken)(said)
 
 # %% ../../nbs/runs/10_run.ipynb #9ffdd590
 def reported(artifact, parts, batches, settings, history, broken=None):
