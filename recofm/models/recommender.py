@@ -20,8 +20,8 @@ from ..data.batches import Batches, examples_of, slice_inputs
 from ..data.fields import as_fields, check_count
 from ..data.inputs import check_inputs, check_target
 from ..data.inputs import mean_and_scale, needs_values, slot_fields
-from ..layers.internals import forget_calls, named_errors
-from ..layers.internals import share_policy
+from ..layers.internals import check_process, forget_calls
+from ..layers.internals import named_errors, share_policy
 from ..layers.table import ids_known
 from ..training.epochs import batches_in_order, can_group
 from ..training.epochs import TrainsInGroups, checked_weights
@@ -111,6 +111,7 @@ def checked_data(
     needs_target=False   # Whether there must be one
 ):
     "Checked inputs, target and batch size; a stream as it came."
+    check_process()
     if isinstance(x, Batches):
         x, y, batch_size = x.inputs, x.target, x.batch_size
     if is_stream(x): return check_stream(x), y, batch_size
@@ -439,6 +440,7 @@ def score(self:Recommender,
     inputs # Ids, or ids and values
 ) -> np.ndarray:
     "The output for a few rows, float32 (examples, 1), in one call."
+    check_process()
     inputs = check_inputs(inputs, self.fields)
     scorers, form = vars(self).setdefault('scorers', {}), type(inputs)
     if form not in scorers: scorers[form] = self._scorer(inputs)
