@@ -501,8 +501,8 @@ def edit_weights(rng, content):
 def edit_model(rng, content):
     "A `.keras` file of which a member differs."
     found, file = members(content), BytesIO()
-    others = ['metadata', 'out', 'in', 'packed']
-    how = rng.choice(['config'] * 6 + ['weights'] * 4 + others)
+    how = rng.choice(['config'] * 6 + ['weights'] * 4 + [
+        'metadata', 'out', 'in', 'packed'])
     if how == 'config':
         config = json.loads(found['config.json'])
         found['config.json'] = as_json(edit_json(rng, config))

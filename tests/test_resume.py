@@ -1,22 +1,29 @@
 """A run that is broken off and goes on is the run that was not, bit for bit.
 
-Here of `fit` and its callback `Resume`: all variables, the optimizer, History,
-the epoch at which training stops."""
+First of `fit` and its callback `Resume`: all variables, the optimizer, History,
+the epoch at which training stops. Then of `recofm train`, which is killed."""
+import copy
+import json
 import os
+import random
 import subprocess
 import sys
 import warnings
-from functools import cache
-from pathlib import Path
+from contextlib import redirect_stdout
+from io import StringIO
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import kills
 from promises import family
+from recofm.cli import main
+from recofm.data.files import write_file
+from recofm.serving.artifact import Artifact
 from recofm.training import Resume
-from recofm.training.states import read_state
+from recofm.training.states import read_state, state_bytes
 from test_promises import Case, learner, seed, size
 
 same = np.testing.assert_equal
@@ -83,8 +90,8 @@ def scramble(model, salt=7):
         v.assign(keras.ops.zeros_like(v))
 
 
-def held_against_unbroken(model, data, folder, accidents=(0, 3), **options):
-    "Break a training off, again and again, and resume it."
+def held_against_unbroken(model, data, folder, **options):
+    "Break a training off in its first and in its last epoch, and resume it."
     file, start = folder/'state.npz', {}
     scheduled = options.pop('scheduled', False)
     if not model.optimizer.built:
@@ -95,7 +102,7 @@ def held_against_unbroken(model, data, folder, accidents=(0, 3), **options):
     whole = train(model, data, patient(scheduled), **options)
     for i, v in enumerate(every): v.assign(start[i])
     seed()
-    for epoch in accidents:
+    for epoch in (0, len(whole[1]) - 1):
         callbacks = [Resume(file), *patient(scheduled),
                      Accident(epoch, interrupt)]
         with pytest.raises(KeyboardInterrupt):
@@ -121,14 +128,15 @@ def test_a_run_that_is_broken_off_is_the_run_that_was_not(name, tmp_path):
     model, case = compiled(name)
     *_, epochs, _, stopped, _ = held_against_unbroken(
         model, (case.x, case.y), tmp_path)
-    assert len(epochs) >= 5
+    assert len(epochs) >= 3
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', [n for n in optimizers if n != 'SparseAdam'])
 def test_every_optimizer_goes_on(name, tmp_path):
     model, case = compiled('DeepFM', name)
-    held_against_unbroken(model, (case.x, case.y), tmp_path, scheduled=name == 'scheduled')
+    held_against_unbroken(model, (case.x, case.y), tmp_path,
+                          scheduled=name == 'scheduled')
 
 
 def test_two_optimizers_go_on(tmp_path):
@@ -137,7 +145,7 @@ def test_two_optimizers_go_on(tmp_path):
     case = Case('WideDeep')
     model = case.plain()
     model.compile(wide_deep_optimizer())
-    held_against_unbroken(model, (case.x, case.y), tmp_path, (1, 3))
+    held_against_unbroken(model, (case.x, case.y), tmp_path)
 
 
 @pytest.mark.parametrize('policy', ['mixed_float16', *(
@@ -148,7 +156,7 @@ def test_every_policy_goes_on(policy, tmp_path):
     seed()
     model = case.plain(dtype=policy)
     model.compile(learner())
-    held_against_unbroken(model, (case.x, case.y), tmp_path, (1, 3))
+    held_against_unbroken(model, (case.x, case.y), tmp_path)
 
 
 @pytest.mark.parametrize('kind', ['stream', *(
@@ -164,7 +172,7 @@ def test_ways_that_are_keras_own_go_on_too(kind, tmp_path):
         with tf.distribute.MirroredStrategy(['CPU:0']).scope():
             model = case.fresh()
         options = dict(shuffle=False)
-    held_against_unbroken(model, data, tmp_path, (1, 3), **options)
+    held_against_unbroken(model, data, tmp_path, **options)
 
 
 def of_keras(salt):
@@ -252,6 +260,89 @@ def test_a_process_that_dies_is_gone_on_with_in_another(tmp_path):
         warnings.filterwarnings('error', 'the last bits')
         same(train(model, (case.x, case.y),
                    [*patient(), Resume(tmp_path/'state.npz')]), whole)
+
+
+def edited(state, draw):
+    "A state with one of its values, however deep, replaced by another."
+    state = copy.deepcopy(state)
+    where, key = state, draw.choice(list(state))
+    while isinstance(where[key], (dict, list)) and where[key]:
+        where = where[key]
+        keys = list(where) if isinstance(where, dict) else range(len(where))
+        key = draw.choice(keys)
+        if isinstance(where[key], tuple): where[key] = list(where[key])
+    odd = None, -1, 2.5, 'odd', [], {}, [1], np.zeros((2, 3)), np.float32(1)
+    where[key] = copy.deepcopy(draw.choice(odd))
+    return state
+
+
+def test_a_state_that_somebody_has_edited_is_refused_or_taken(tmp_path):
+    "It is refused in one line that names the file, before anything changes."
+    case, file, refused = Case('FM'), tmp_path/'state.npz', 0
+    model = of_keras(1)
+    model(case.rows(0, 3)[0])
+    others = patient()
+    model.fit(case.x, case.y, epochs=1, verbose=0, validation_split=.1,
+              callbacks=[*others, Resume(file, others=others)])
+    def begin():
+        every = [*others, Resume(file, others=others)]
+        told = keras.callbacks.CallbackList(every, model=model, epochs=1)
+        told.on_train_begin()
+
+    state, draw = read_state(file), random.Random(0)
+    for _ in range(300):
+        write_file(file, state_bytes(edited(state, draw)))
+        before = [v.numpy() for v in model.variables]
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            try: begin()
+            except ValueError as error:
+                refused += 1
+                assert str(error).startswith(f'{file}: ')
+                assert len(str(error).splitlines()) == 1
+                for v, was in zip(model.variables, before): same(v, was)
+    assert refused > 150
+
+
+@pytest.fixture
+def clicks(tmp_path): return kills.write_table(tmp_path)
+
+
+def run_here(table, out):
+    "A run in this process, and what it says."
+    with redirect_stdout(StringIO()) as said: main(kills.train_words(table, out))
+    return said.getvalue()
+
+
+def weights_in(folder):
+    "Of a saved model: its file, in this process, would hold other names."
+    return Artifact.load(folder).model.get_weights()
+
+
+def test_a_run_that_is_killed_and_resumed_is_the_run_that_was_not(
+        clicks, tmp_path):
+    draw = random.Random(0)
+    moment = draw.randrange(8, 30), draw.uniform(0, .1)
+    whole, broken = tmp_path/'whole', tmp_path/'broken'
+    assert kills.killed(clicks, broken, *moment)
+    assert 'Going on after epoch' in run_here(clicks, broken)
+    run_here(clicks, whole)
+    all_that, again = kills.left_by(whole), kills.left_by(broken)
+    for name in set(all_that) - {'model'}: same(again[name], all_that[name])
+    same(weights_in(broken), weights_in(whole))
+    assert not (tmp_path/'.broken.recofm').exists()
+
+
+@pytest.mark.slow
+def test_of_twenty_runs_that_are_killed_each_ends_as_the_unbroken(tmp_path):
+    found = kills.kill_often(tmp_path)
+    assert found['killed'] == found['equal'] == 20
+
+
+def test_the_figures_that_are_shown_are_of_such_a_test():
+    found = json.loads(kills.figures.read_text())
+    assert found['killed'] >= 20 and found['equal'] == found['killed']
+    assert found['resumed'] + found['anew'] == found['killed']
 
 
 if __name__ == '__main__':

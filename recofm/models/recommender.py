@@ -407,14 +407,14 @@ def loss_of_mean(self:Recommender,
     y # Target, (examples, 1)
 ):
     "The loss of predicting the mean target for all; None if that is unknown."
-    rows, loss = np.float32(y[:2**16]), named_loss(self.loss)
+    rows, loss = np.float32(y[::1 + len(y) // 2**16]), named_loss(self.loss)
     p = np.full_like(rows, rows.mean(dtype='float64'))
     if self._in_standard_units():
         mean, scale = float(self.target_mean), float(self.target_scale)
         rows, p = (rows - mean) / scale, (p - mean) / scale
-    elif takes_logits(loss):
-        p = np.clip(p, 1e-6, 1 - 1e-6)
-        p = np.log(p / (1 - p))
+    elif takes_logits(loss) or np.isin(rows, (0, 1)).all():
+        p = np.clip(p, .01, .99)
+    if takes_logits(loss): p = np.log(p / (1 - p))
     try: return float(np.mean(keras.ops.convert_to_numpy(loss(rows, p))))
     except Exception: return None   # a loss that wants something else
 

@@ -21,7 +21,8 @@ import numpy as np
 from fastcore.basics import patch
 from ..data.files import FORMAT, digest, read_content, reading
 from ..data.schema import Schema
-from .catalogue import Catalogue, fingerprint
+from .catalogue import (
+    Catalogue, check_fingerprint, fingerprint)
 from .folder import (
     add_report, check_place, check_report, current, earlier, locked,
     part_names, put, report_names, somewhere)
@@ -74,10 +75,7 @@ def check_fit(artifact):
         expected = 'Expected a model of recofm, which has fields'
         raise ValueError(f'{expected}. Received {type(model).__name__}')
     check_fields(model.fields, schema)
-    if catalogue is None: return
-    if catalogue.schema == fingerprint(schema): return
-    expected = 'Expected a catalogue that was fit with this schema'
-    raise ValueError(f'{expected}. Received one of another schema')
+    if catalogue is not None: check_fingerprint(catalogue, schema)
 
 # %% ../../nbs/serving/10_artifact.ipynb #17c015f1
 def outputs(
@@ -292,4 +290,5 @@ def load(cls:Artifact,
         except (OSError, ValueError):
             if last or moment(folder) == before: raise
             continue
-        if last or moment(folder) == before: return cls(*parts)
+        if last or moment(folder) == before: break
+    with reading(folder, 'an artifact whose parts fit'): return cls(*parts)
