@@ -152,9 +152,10 @@ def keep_earlier(folder, new) -> list[str]:
 
 def write_parts(artifact, folder, report, kept=()):
     "Write an artifact and its report into an empty folder."
-    from recofm.serving.model_file import write_model  # imports Keras
-    model = artifact.model
-    write_model(model, folder/'model.keras')
+    from recofm.serving.model_file import check_written, write_model
+    model, file = artifact.model, folder/'model.keras'
+    write_model(model, file)
+    check_written(model, file)
     artifact.schema.save(folder)
     if artifact.catalogue is not None: artifact.catalogue.save(folder)
     for name, written in report.items(): (folder/name).write_bytes(written)

@@ -4,12 +4,15 @@
 
 # %% auto #0
 __all__ = ['members', 'kept', 'check_finite', 'named_parts', 'plain_names', 'write_model', 'without_times', 'members_of',
-           'arrays_in', 'check_array', 'weights_of', 'objects_in', 'check_object', 'check_sizes', 'check_config',
-           'fields_of', 'check_compiled', 'inspect', 'read_model', 'check_kinds', 'built', 'essence']
+           'Stored', 'arrays_in', 'check_array', 'weights_of', 'objects_in', 'check_object', 'check_sizes',
+           'check_config', 'fields_of', 'check_compiled', 'inspect', 'check_written', 'read_model', 'check_kinds',
+           'built', 'essence']
 
 # %% ../../nbs/serving/09_model_file.ipynb #65befd74
+import io
 import json
 import re
+import struct
 import sys
 import warnings
 from collections import Counter
@@ -78,10 +81,6 @@ def write_model(
         with plain_names(model): model.save(timed)
         without_times(timed, file)
     finally: timed.unlink(missing_ok=True)
-    try: inspect(file, type(model).__name__, type(model).__module__)
-    except ValueError as e:
-        said = f'The model is written, and will not be read again: {e}'
-        warnings.warn(said, stacklevel=2)
 
 def without_times(timed, file):
     "Copy a `.keras` file without what it says of the time."
@@ -114,6 +113,32 @@ def members_of(
     raise ValueError(f'expected at most {size:,} bytes. Received {total:,}')
 
 # %% ../../nbs/serving/09_model_file.ipynb #76c8d480
+class Stored(io.RawIOBase):
+    "A member of a zip that is not packed, as a file of its own."
+    def __init__(self, opened, info):
+        super().__init__()
+        opened.seek(info.header_offset + 26)
+        lengths = struct.unpack('<HH', opened.read(4))   # of name and extra
+        self.start = info.header_offset + 30 + sum(lengths)
+        self.opened, self.size, self.place = opened, info.file_size, 0
+
+    def readable(self): return True
+    def seekable(self): return True
+
+    def seek(self, offset, whence=0):
+        "As of any file."
+        self.place = offset + (0, self.place, self.size)[whence]
+        return self.place
+
+    def readinto(self, buffer):
+        "As of any file; it ends where the member does."
+        self.opened.seek(self.start + self.place)
+        length = max(0, min(len(buffer), self.size - self.place))
+        found = self.opened.readinto(memoryview(buffer).cast('B')[:length])
+        self.place += found
+        return found
+
+# %% ../../nbs/serving/09_model_file.ipynb #6c9bcb44
 def arrays_in(
     file # An open `h5py.File`
 ):
@@ -158,7 +183,7 @@ def weights_of(
     if (total := sum(n for n, *_ in found.values())) <= size: return found
     raise ValueError(f'expected at most {size:,} bytes. Received {total:,}')
 
-# %% ../../nbs/serving/09_model_file.ipynb #cd182132
+# %% ../../nbs/serving/09_model_file.ipynb #f13f4597
 def objects_in(
     content # Of JSON
 ):
@@ -184,7 +209,7 @@ def check_object(described):
     expected = f'expected the class {texts[:1]} to be imported'
     raise ValueError(f'{expected}, from {module!r:.99}. Received no such class')
 
-# %% ../../nbs/serving/09_model_file.ipynb #8e66ee06
+# %% ../../nbs/serving/09_model_file.ipynb #abd22e87
 def check_sizes(
     content,  # Of JSON
     most: int # That a whole number may be
@@ -199,7 +224,7 @@ def check_sizes(
             raise ValueError(f'{expected}, as the weights are. Received '
                              f'{large[0]:.3g}')
 
-# %% ../../nbs/serving/09_model_file.ipynb #9c401fab
+# %% ../../nbs/serving/09_model_file.ipynb #63aa3127
 kept = {'module', 'class_name', 'config', 'registered_name', 'build_config',
         'compile_config', 'shared_object_id'}
 
@@ -233,7 +258,7 @@ def fields_of(content) -> list:
     received = one_line(ValueError(repr(columns)), 99)
     raise ValueError(f"expected 'feature_columns', a list. Received {received}")
 
-# %% ../../nbs/serving/09_model_file.ipynb #63aa3127
+# %% ../../nbs/serving/09_model_file.ipynb #3bff0d57
 def check_compiled(
     compiled # Of `config.json`, 'compile_config'
 ):
@@ -253,7 +278,7 @@ def check_compiled(
         expected = f'expected a setting {name!r} that Keras has'
         raise ValueError(f'{expected}. Received {compiled[name]!r:.99}')
 
-# %% ../../nbs/serving/09_model_file.ipynb #c8c2b2b2
+# %% ../../nbs/serving/09_model_file.ipynb #870444dd
 def inspect(
     file: Path,  # `model.keras`
     name: str,   # Of the model's class
@@ -262,7 +287,7 @@ def inspect(
     "The configuration, and what its weights are."
     with open(file, 'rb') as opened, ZipFile(opened) as archive:
         found = members_of(archive, opened.seek(0, 2))
-        with archive.open('model.weights.h5') as h5: weights = weights_of(h5)
+        weights = weights_of(Stored(opened, found['model.weights.h5']))
         total = sum(n for n, *_ in weights.values())
         long, most = found['config.json'].file_size, 2**20 + total
         if long > most:
@@ -271,6 +296,16 @@ def inspect(
         content = json_of(archive.read('config.json'))
     check_config(content, name, module, total)
     return content, weights
+
+def check_written(
+    model,    # That was written
+    file: Path# As this file
+):
+    "Warn where the file holds what is not read again."
+    try: inspect(file, type(model).__name__, type(model).__module__)
+    except ValueError as e:
+        said = 'The model is written, and will not be read again'
+        warnings.warn(f'{said}: {one_line(e)}', stacklevel=2)
 
 def read_model(
     file: Path,   # `model.keras`
