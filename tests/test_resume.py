@@ -90,8 +90,8 @@ def scramble(model, salt=7):
         v.assign(keras.ops.zeros_like(v))
 
 
-def held_against_unbroken(model, data, folder, accidents=(0, 3), **options):
-    "Break a training off, again and again, and resume it."
+def held_against_unbroken(model, data, folder, **options):
+    "Break a training off in its first and in its last epoch, and resume it."
     file, start = folder/'state.npz', {}
     scheduled = options.pop('scheduled', False)
     if not model.optimizer.built:
@@ -102,7 +102,7 @@ def held_against_unbroken(model, data, folder, accidents=(0, 3), **options):
     whole = train(model, data, patient(scheduled), **options)
     for i, v in enumerate(every): v.assign(start[i])
     seed()
-    for epoch in accidents:
+    for epoch in (0, len(whole[1]) - 1):
         callbacks = [Resume(file), *patient(scheduled),
                      Accident(epoch, interrupt)]
         with pytest.raises(KeyboardInterrupt):
@@ -128,7 +128,7 @@ def test_a_run_that_is_broken_off_is_the_run_that_was_not(name, tmp_path):
     model, case = compiled(name)
     *_, epochs, _, stopped, _ = held_against_unbroken(
         model, (case.x, case.y), tmp_path)
-    assert len(epochs) >= 5
+    assert len(epochs) >= 3
 
 
 @pytest.mark.slow
@@ -145,7 +145,7 @@ def test_two_optimizers_go_on(tmp_path):
     case = Case('WideDeep')
     model = case.plain()
     model.compile(wide_deep_optimizer())
-    held_against_unbroken(model, (case.x, case.y), tmp_path, (1, 3))
+    held_against_unbroken(model, (case.x, case.y), tmp_path)
 
 
 @pytest.mark.parametrize('policy', ['mixed_float16', *(
@@ -156,7 +156,7 @@ def test_every_policy_goes_on(policy, tmp_path):
     seed()
     model = case.plain(dtype=policy)
     model.compile(learner())
-    held_against_unbroken(model, (case.x, case.y), tmp_path, (1, 3))
+    held_against_unbroken(model, (case.x, case.y), tmp_path)
 
 
 @pytest.mark.parametrize('kind', ['stream', *(
@@ -172,7 +172,7 @@ def test_ways_that_are_keras_own_go_on_too(kind, tmp_path):
         with tf.distribute.MirroredStrategy(['CPU:0']).scope():
             model = case.fresh()
         options = dict(shuffle=False)
-    held_against_unbroken(model, data, tmp_path, (1, 3), **options)
+    held_against_unbroken(model, data, tmp_path, **options)
 
 
 def of_keras(salt):

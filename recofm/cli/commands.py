@@ -121,7 +121,7 @@ def end_early(error):
     if os.environ.get('RECOFM_TRACEBACK'): print_exception(error)
     if not isinstance(error, KeyboardInterrupt):
         sys.exit(f'recofm: {in_words(error)}')
-    below = '\\n' * sys.stderr.isatty()            # a terminal shows ^C
+    below = '\n' * sys.stderr.isatty()            # a terminal shows ^C
     print(f'{below}recofm: {last_line(error)}', file=sys.stderr)
     sys.exit(exit_status(error))
 

@@ -180,7 +180,7 @@ def encoded(parts, schema) -> dict:
 
 # %% ../../nbs/runs/10_run.ipynb #00e981dc
 def watchers(settings, batches, verbose=True) -> tuple:
-    "The callbacks of a run; the last has the best weights so far."
+    "The callbacks of a run in their order; the last two know what was best."
     task, valid = tasks[settings.task], batches['valid']
     watched = dict(monitor=f'val_{task.key}', mode=task.mode)
     stop = keras.callbacks.EarlyStopping(
@@ -191,7 +191,7 @@ def watchers(settings, batches, verbose=True) -> tuple:
         min_delta=1e-4 * unit)                   # in the metric's own unit
     validation = Validation(settings.task, valid, valid.target.ravel())
     progress = Progress(settings.task, verbose)
-    return validation, DivergenceGuard(), progress, slower, stop
+    return validation, DivergenceGuard(), slower, stop, progress
 
 # %% ../../nbs/runs/10_run.ipynb #b5024d59
 def learn(model, settings, batches, verbose=True, keep=()) -> tuple:
@@ -199,7 +199,7 @@ def learn(model, settings, batches, verbose=True, keep=()) -> tuple:
     model.compile(SparseAdam(settings.learning_rate))
     train, broken = batches['train'], None
     callbacks = watchers(settings, batches, verbose)
-    *_, progress, _, stop = callbacks
+    *_, stop, progress = callbacks
     try: model.fit(of_size(train, settings.batch_size), verbose=0,
                    epochs=settings.epochs, callbacks=[*callbacks, *keep])
     except (KeyboardInterrupt, ValueError) as error:

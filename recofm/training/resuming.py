@@ -6,12 +6,13 @@
 __all__ = ['memory', 'memory_names', 'is_plain', 'given_to', 'memory_of', 'check_memory', 'by_name', 'processor', 'threads',
            'environment', 'values_of', 'check_variables', 'put_back', 'Resume']
 
-# %% ../../nbs/training/40_resuming.ipynb #d4664f97
+# %% ../../nbs/training/40_resuming.ipynb #f17ec3c4
 import inspect
 import json
 import os
 import platform
 import warnings
+from functools import cache
 from pathlib import Path
 import keras
 from fastcore.basics import patch
@@ -24,7 +25,7 @@ from .epochs import Keeper
 from .states import differences, packed
 from .states import read_state, state_bytes
 
-# %% ../../nbs/training/40_resuming.ipynb #9790a9c8
+# %% ../../nbs/training/40_resuming.ipynb #32bc5c3e
 memory = {
     keras.callbacks.EarlyStopping:
         ('wait', 'stopped_epoch', 'best', 'best_epoch', 'best_weights'),
@@ -37,21 +38,22 @@ def _of_keras(callback) -> set:
     known = [names for c, names in memory.items() if isinstance(callback, c)]
     return {name for names in known for name in names}
 
-def _used_by_keras(callback) -> set:
-    "The attributes that Keras' code speaks of, in the classes of a callback."
-    kinds = [c for c in type(callback).__mro__ if c.__module__[:6] == 'keras.']
+@cache
+def _used_by_keras(kind) -> set:
+    "The attributes that Keras' code speaks of, for a class of callbacks."
+    kinds = [c for c in kind.__mro__ if c.__module__[:6] == 'keras.']
     methods = [m for c in kinds for m in vars(c).values()]
     codes = [m.__code__ for m in methods if hasattr(m, '__code__')]
     return {name for code in codes for name in code.co_names}
 
-# %% ../../nbs/training/40_resuming.ipynb #76207592
+# %% ../../nbs/training/40_resuming.ipynb #652538f7
 def memory_names(
     callback # Of Keras, or your own
 ) -> list:
     "The names of the attributes that may be memory."
     if hasattr(callback, 'kept'): return list(callback.kept)
     listed = sorted(_of_keras(callback))
-    own = set(vars(callback)) - _used_by_keras(callback)
+    own = set(vars(callback)) - _used_by_keras(type(callback))
     return listed + sorted(n for n in own if n[0] != '_' and n not in listed)
 
 def is_plain(
@@ -62,13 +64,18 @@ def is_plain(
     except TypeError: return False
     return True
 
-# %% ../../nbs/training/40_resuming.ipynb #472f83a3
+# %% ../../nbs/training/40_resuming.ipynb #4e7a811c
+@cache
+def _arguments(kind) -> set:
+    "The names of what the constructors of a class take."
+    own = [c.__init__ for c in kind.__mro__ if '__init__' in vars(c)]
+    return {name for f in own for name in inspect.signature(f).parameters}
+
 def given_to(
     callback # Of Keras, or your own
 ) -> dict:
     "A mark of each attribute named as an argument of the constructor."
-    kinds = [c for c in type(callback).__mro__ if '__init__' in vars(c)]
-    asked = {n for c in kinds for n in inspect.signature(c.__init__).parameters}
+    asked = _arguments(type(callback))
     values = {n: v for n, v in vars(callback).items() if n in asked}
     return {n: _mark(v) for n, v in values.items() if is_plain(v)}
 
