@@ -158,7 +158,8 @@ with locked(sys.argv[1]):
 
 def test_the_holder_is_named_with_the_time(tmp_path):
     with locked(tmp_path/'o'):
-        said = r'held by process \d+ on \S+ since \d{4}(-\d\d){2} \d\d:\d\d'
+        since = r'since \d{4}(-\d\d){2} \d\d:\d\d'
+        said = r'Received \S+/o, held by process \d+ on \S+ ' + since
         with pytest.raises(ValueError, match=said):
             in_process('locked(sys.argv[1]).__enter__()', tmp_path/'o')
 

@@ -187,8 +187,11 @@ def held(file) -> ValueError:
     "The error of a folder that another process is writing."
     lines = file.read_text('utf-8', 'replace').splitlines()
     who = ' '.join(lines[1:]) or 'a process that has just begun'
+    space = file.parent
+    name = space.name.removeprefix('.').removesuffix('.recofm')
     expected = 'Expected a folder that no other run or save is writing'
-    return ValueError(f'{expected}. Received {file.parent}, held by {who}')
+    received = f'Received {space.with_name(name)}, held by {who}'
+    return ValueError(f'{expected}. {received}')
 
 # %% ../../nbs/serving/08_folder.ipynb #c852873b
 def enter(
