@@ -296,6 +296,35 @@ def test_a_score_that_is_no_number_is_not_given_out(artifact):
             score(pd.DataFrame([seen, far, seen, far]))
 
 
+def test_a_class_of_ones_own(artifact, tmp_path):
+    "Registered by recofm when it is defined, and then by its author."
+    from keras.saving import register_keras_serializable
+    from recofm.models import FM
+    from recofm.serving import Artifact
+
+    class Mine(FM): pass
+
+    @register_keras_serializable('somewhere')
+    class Theirs(FM): pass
+    for kind in Mine, Theirs:
+        model = kind(artifact.schema.fields)
+        Artifact(model, artifact.schema).save(tmp_path/kind.__name__)
+        again = Artifact.load(tmp_path/kind.__name__)
+        assert type(again.model) is kind
+
+
+def test_what_will_not_be_read_again_is_said_when_it_is_written(
+        artifact, tmp_path):
+    from recofm.models import DeepFM
+    from recofm.serving import Artifact
+    model = DeepFM(artifact.schema.fields, hidden_units=[2],
+                   activation=lambda x: x)
+    with pytest.warns(match='will not be read again.*no code.*a lambda'):
+        Artifact(model, artifact.schema).save(tmp_path/'o')
+    with pytest.raises(ValueError, match='expected no code. Received a lambda'):
+        Artifact.load(tmp_path/'o')
+
+
 def equal_runs(folder, times, names):
     "Train and save models, from one seed, as many times."
     import keras

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['members', 'kept', 'check_finite', 'named_parts', 'plain_names', 'write_model', 'without_times', 'members_of',
            'Stored', 'arrays_in', 'check_array', 'weights_of', 'objects_in', 'check_object', 'check_sizes',
-           'check_config', 'fields_of', 'check_compiled', 'inspect', 'check_written', 'read_model', 'check_kinds',
-           'built', 'essence']
+           'check_config', 'registered', 'fields_of', 'check_compiled', 'inspect', 'check_written', 'read_model',
+           'check_kinds', 'built', 'essence']
 
 # %% ../../nbs/serving/09_model_file.ipynb #65befd74
 import io
@@ -236,7 +236,7 @@ def check_config(
 ):
     "A `ValueError` where this is not a configuration of that class."
     wanted = dict(class_name=name, module=module,
-                  registered_name=f'recofm>{name}')
+                  registered_name=registered(content, name))
     if not isinstance(content, dict) or not set(content) <= kept:
         raise ValueError(f'expected {sorted(kept)}. Received '
                          f'{one_line(ValueError(repr(content)), 99)}')
@@ -250,6 +250,14 @@ def check_config(
     check_compiled(compiled)
     sized = {k: v for k, v in compiled.items() if k != 'optimizer'}
     check_sizes([content['config'], sized], max(most, 2**16))
+
+def registered(content, name) -> str:
+    "The name that a class is registered by: recofm's, or one of its own."
+    known = f'recofm>{name}'
+    other = content.get('registered_name') if isinstance(content, dict) else 0
+    cls = get_registered_object(known)
+    own = isinstance(other, str) and cls and get_registered_object(other) is cls
+    return other if own else known
 
 def fields_of(content) -> list:
     "The fields that a configuration says a model is made from."
