@@ -34,7 +34,8 @@ optimizers = dict(
     SparseFtrl=lambda: _sparse('Ftrl', .1),
     averaged=lambda: keras.optimizers.Adam(.05, use_ema=True),
     gathered=lambda: keras.optimizers.SGD(.5, gradient_accumulation_steps=3),
-    scheduled=lambda: learner(keras.optimizers.schedules.CosineDecay(.05, 99)))
+    scheduled=lambda: _sparse(
+        'Adam', keras.optimizers.schedules.CosineDecay(.05, 99)))
 
 
 def _sparse(name, *args, **options):
