@@ -29,6 +29,7 @@ from .data.fields import check_count
 from .data.matrices import MatrixSchema, as_matrix, fullest, places
 from .data.schema import Schema
 from .data.tables import as_frame, with_hint
+from .training.divergence import DivergenceGuard
 from scipy.sparse import csr_array
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -217,7 +218,8 @@ def trained(
 ) -> tuple:
     "The state after training, and the loss of each epoch."
     with borrowed(plan, state) as model, seeded(seed):
-        fit = model.fit(x, y, sample_weight=weights, **options)
+        fit = model.fit(x, y, sample_weight=weights,
+                        callbacks=[DivergenceGuard()], **options)
         return state_of(model), fit.history['loss']
 
 def scores(

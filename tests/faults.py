@@ -17,7 +17,7 @@ from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from zipfile import ZIP_DEFLATED, ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 import hypothesis
 import numpy as np
@@ -189,6 +189,7 @@ class Reader:
     read: Callable  # What takes their folder
     edit: Callable  # What edits them so that their digests are right
     cost: int=1     # So many times fewer cases
+    part: str=''    # The file whose bytes are broken; any: all of them
 
 
 def frame():
@@ -442,6 +443,107 @@ def read_kept(folder):
     return lambda: None
 
 
+@cache
+def artifact_files() -> dict:
+    "All files of a small model, of its schema and its catalogue."
+    import keras
+    from recofm.models import DeepFM
+    from recofm.serving import Artifact
+    keras.utils.set_random_seed(0)
+    model = DeepFM(schema().fields, hidden_units=[3], bn_use=True)
+    model.compile()
+    model.fit(schema().batches(frame()), verbose=0)
+    with TemporaryDirectory() as folder:
+        Artifact(model, schema(), catalogue()).save(f'{folder}/a')
+        return {p.name: p.read_bytes() for p in Path(folder, 'a').iterdir()}
+
+
+def read_artifact(folder):
+    from recofm.serving import Artifact
+    found = Artifact.load(folder)
+    def use():
+        assert found.score(frame()).shape == (4,)
+        assert len(found.recommend('u1', k=1)) == 1
+    return use
+
+
+def members(content) -> dict:
+    with ZipFile(BytesIO(content)) as packed:
+        return {name: packed.read(name) for name in packed.namelist()}
+
+
+def edit_weights(rng, content):
+    "An HDF5 file in which an array differs, is lacking, or is none."
+    import h5py
+    file, found = BytesIO(content), []
+    with h5py.File(file, 'r+') as f:
+        f.visititems(lambda n, a: found.append(n) if hasattr(a, 'dtype')
+                     else None)
+        name = rng.choice(found)
+        how = rng.choice(['edit'] * 4 + ['out', 'in', 'link', 'packed', 'huge',
+                                         'outside', 'named'])
+        if how in ('in', 'named'): f[f'{name}x'] = np.ones(3)
+        if how == 'named': f[name].attrs['dtype'] = 'bfloat16'
+        if how in ('in', 'named'): return file.getvalue()
+        a = np.asarray(f[name])
+        del f[name]
+        if how == 'edit':
+            try: f[name] = edit_array(rng, a)
+            except TypeError: f[name] = np.zeros(a.shape, 'S1')
+        if how == 'link': f[name] = h5py.SoftLink('/vars/0')
+        if how == 'outside': f[name] = h5py.ExternalLink('/etc/passwd', '/a')
+        if how == 'packed' and a.shape:
+            f.create_dataset(name, data=a, compression='gzip')
+        if how == 'huge': f.create_dataset(name, (2**40,), 'float32')
+    return file.getvalue()
+
+
+def edit_model(rng, content):
+    "A `.keras` file of which a member differs."
+    found, file = members(content), BytesIO()
+    how = rng.choice(['config'] * 6 + ['weights'] * 4 + [
+        'metadata', 'out', 'in', 'packed'])
+    if how == 'config':
+        config = json.loads(found['config.json'])
+        found['config.json'] = as_json(edit_json(rng, config))
+    if how == 'weights':
+        name = 'model.weights.h5'
+        found[name] = edit_weights(rng, found[name])
+    if how == 'metadata': found['metadata.json'] = b'[1]'
+    if how == 'out': found.pop(rng.choice(sorted(found)))
+    if how == 'in': found[rng.choice(['assets/a', '../x', 'x'])] = b'0'
+    packed = ZIP_DEFLATED if how == 'packed' else ZIP_STORED
+    with ZipFile(file, 'w', packed) as target:
+        for name, written in found.items(): target.writestr(name, written)
+    return file.getvalue()
+
+
+def edit_artifact(rng, files):
+    name = rng.choice(['artifact.json'] * 3 + sorted(files))
+    if name == 'model.keras':
+        return files | {name: edit_model(rng, files[name])}
+    if name == 'artifact.json':
+        return files | edit_only_json(rng, {name: files[name]})
+    pair = {n: c for n, c in files.items() if n[:5] == name[:5]}
+    return files | edit_pair(rng, pair)
+
+
+def edit_its_model(rng, files):
+    return files | {'model.keras': edit_model(rng, files['model.keras'])}
+
+
+def right_artifact(files) -> dict:
+    "The files, where `artifact.json` holds the digests of the others."
+    name = 'artifact.json'
+    try: content = json.loads(files[name])
+    except (KeyError, ValueError, RecursionError): return files
+    if not isinstance(content, dict): return files
+    if not isinstance(listed := content.get('files'), dict): return files
+    for part in set(listed) & set(files):
+        listed[part] = hashlib.sha256(files[part]).hexdigest()
+    return files | {name: as_json(content)}
+
+
 readers = (
     Reader('`Schema`', lambda: saved(schema()), read_schema, edit_pair),
     Reader('`Catalogue`', lambda: saved(catalogue()), read_catalogue,
@@ -460,6 +562,10 @@ readers = (
     Reader('Parquet', parquet, read_parquet, edit_parquet),
     Reader('libffm', lambda: {'train.ffm': libffm.encode()}, read_lines,
            edit_only_text),
+    Reader('`model.keras`', artifact_files, read_artifact, edit_its_model, 2,
+           'model.keras'),
+    Reader('artifact, all files', artifact_files, read_artifact,
+           edit_artifact, 2),
     Reader('archive of MovieLens', lambda: zipped(archive()), read_archive,
            edit_archive))
 
@@ -501,12 +607,12 @@ def faulty(reader, fault, rng, files) -> dict:
     "The files with one fault."
     if fault not in byte_faults:
         return right_digests(reader.edit(rng, dict(files)))
-    name = rng.choice(sorted(files))
+    name = reader.part or rng.choice(sorted(files))
     found = files | {name: broken(fault, rng, files[name])}
     return right_digests(found) if rng.random() < .5 else found
 
 
-def right_digests(files): return right_pair(files)
+def right_digests(files): return right_artifact(right_pair(files))
 
 
 @dataclass

@@ -11,7 +11,7 @@ import faults
 import pytest
 from recofm.data.files import load_pair, save_pair
 
-cases = dict(quick=12, slow=150)
+cases = dict(quick=12, slow=130)
 pairs = faults.pairs()
 ids = [f'{reader.name}: {fault}'.replace('`', '') for reader, fault in pairs]
 

@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recofm.cli import main
+from recofm.cli import main, parser
 from recofm.cli.ends import Signals, Terminated
+from recofm.cli.train import all_settled, checked, overridden
 from recofm.datasets.movielens import load
 from recofm.datasets.synthetic import planted
 
@@ -411,6 +412,37 @@ def test_an_old_recipe_still_runs(parts, tmp_path, capsys, untrained):
     assert replayed(capsys, old, tmp_path/'out', *words) == []
 
 
+values = ('1', '-1', '"x"', '[1]', '["a", "a"]', '{a = 1}', 'true', 'nan', '""',
+          '1e400', '[]', '{}', '[[1]]', '1979-05-27', '{"" = -1}', '"/tmp"')
+
+
+def spoilt(lines, draw):
+    "The lines of a recipe after somebody's slip of the hand."
+    n = draw.randrange(len(lines))
+    key, sign, _ = lines[n].partition('=')
+    other = [f'{key}= {draw.choice(values)}'] if sign else [f'[{lines[n]}']
+    cut = lines[n][:draw.randrange(1 + len(lines[n]))]
+    slip = draw.choice([other, [], [cut], [lines[n], '[record.rows]'],
+                        ['[' * 3_000], [cut + chr(draw.randrange(300))]])
+    return [*lines[:n], *slip, *lines[n + 1:]] or ['']
+
+
+def test_a_spoilt_recipe_is_one_line_or_a_recipe(parts, tmp_path, untrained):
+    train(parts, *short, '--out', tmp_path/'first')
+    lines = (tmp_path/'first/recipe.toml').read_text().splitlines()
+    file, draw, refused = tmp_path/'spoilt.toml', random.Random(7), 0
+    for _ in range(200):
+        text = '\n'.join(spoilt(spoilt(lines, draw), draw))
+        file.write_text(text, encoding='utf-8')
+        words = parser().parse_args(['train', '--config', str(file),
+                                     '--out', str(tmp_path/'out')])
+        try: overridden(found := all_settled(words), checked(found))
+        except (ValueError, OSError) as e:
+            refused += 1
+            assert len(str(e).splitlines()) == 1, text
+    assert 100 < refused < 200
+
+
 def test_a_data_set_is_known_by_its_content(movielens, tmp_path):
     from recofm.cli.records import content_of
     before = content_of(movielens)
@@ -478,6 +510,21 @@ def test_a_slip_is_found_before_anything_slow_is_imported(
     assert sorted(os.listdir(tmp_path)) == ['slip.toml', 'train.csv']
 
 
+@pytest.mark.parametrize('words, message', [
+    ('nowhere --user 7', 'Expected an artifact in'),
+    ('nowhere --user 7 -k 0', '-k must be a whole number of at least 1.'),
+    ('nowhere --user 7 --context 20', "name=value, such as hour=20. Received")])
+def test_a_slip_in_a_question_is_found_as_soon(words, message):
+    command = [sys.executable, '-c', then_loaded, 'recommend', *words.split()]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert message in done.stderr and done.stdout == '[]\n'
+
+
+def test_the_status_of_a_wrong_option_is_that_of_argparse():
+    with pytest.raises(SystemExit) as e: main(['train', '--lerning-rate', '1'])
+    assert e.value.code == 2
+
+
 def failing(monkeypatch, error):
     "Make `recofm recommend` fail, once it is under way."
     def recommend(args): raise error
@@ -494,6 +541,7 @@ class ResourceExhaustedError(Exception): "As TensorFlow names it."
     (FileNotFoundError(2, 'No such file', 'a.csv'), "No such file: 'a.csv'"),
     (ConnectionError('Expected one of\n  a\n  b'), 'Expected one of a b'),
     (MemoryError('Unable to allocate 9 GiB'), 'Expected enough memory for the'),
+    (ValueError('Received \x1b[1mResourceExhaustedError'), 'Received: less'),
     (ResourceExhaustedError('OOM when\nallocating'), 'Received: OOM when all'),
     (ModuleNotFoundError("No module named 'tf2onnx'", name='tf2onnx'),
      "Expected the package 'tf2onnx'"),
@@ -605,24 +653,24 @@ class Running:
         return self.process.returncode, errors
 
 
-def test_a_run_that_was_asked_to_end_saves_and_goes_on(parts, tmp_path):
-    "Twice ended and twice gone on with, it is the run that was not."
+@pytest.mark.parametrize('number, status', [
+    (signal.SIGINT, 130),
+    pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)])
+def test_a_run_that_was_asked_to_end_saves_and_goes_on(
+        number, status, parts, tmp_path):
+    "Gone on with, it is the run that was not ended, bit for bit."
     whole, out = tmp_path/'whole', tmp_path/'out'
-    train(parts, '--target', 'label', '--patience', 99, '--epochs', 30,
-          '--out', whole)
+    words = '--target', 'label', '--patience', 99, '--epochs', 30
+    train(parts, *words, '--out', whole)
     with Running(parts, out, '--epochs', 30) as run:
         run.wait_for('epoch   3')
-        status, errors = run.end(signal.SIGTERM)
-    assert status == 143 and len(errors.splitlines()) == 1
+        found, errors = run.end(number)
+    assert found == status and len(errors.splitlines()) == 1
     assert errors.startswith('recofm: Stopped in epoch ')
     assert '--resume' in errors and str(out) in errors
     assert {'model.keras', 'metrics.json', 'recipe.toml'} <= {*os.listdir(out)}
-    with Running(parts, out, '--epochs', 30, '--resume') as run:
-        run.wait_for('epoch  10')
-        status, errors = run.end(signal.SIGINT)
-    assert status == 130 and len(errors.splitlines()) == 1
-    again = '--patience', 99, '--epochs', 30, '--resume', '--out', out
-    assert 'Going on after epoch' in train(parts, '--target', 'label', *again)
+    printed = train(parts, *words, '--resume', '--out', out)
+    assert 'Going on after epoch' in printed
     for a, b in zip(weights(whole), weights(out), strict=True):
         np.testing.assert_array_equal(a, b)
     both = [read(folder, 'metrics.json') for folder in (whole, out)]

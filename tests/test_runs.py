@@ -1,4 +1,4 @@
-"A run that loses nothing: what happens to a trained model when something fails."
+"A run loses nothing: what becomes of a trained model when something fails."
 import errno
 import json
 import os
@@ -197,7 +197,7 @@ def test_good_epochs_before_an_explosion_are_saved(
         validate(self, epoch, logs)
         if epoch == 1: logs['val_loss'] = np.nan
     monkeypatch.setattr(Validation, 'on_epoch_end', on_epoch_end)
-    said = 'Epoch 2: expected val_loss to be finite.* Saved in .*out: the only whole'
+    said = 'Epoch 2: expected val_loss to be finite.* Saved in .*: the only'
     with redirect_stdout(StringIO()):
         with pytest.raises(ValueError, match=said):
             run(frame, settings(), tmp_path/'out')

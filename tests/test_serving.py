@@ -2,14 +2,19 @@
 import json
 import os
 import random
+import select
+import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
 import pytest
+from recofm.data.files import digest
 
 serve = """
 import json, sys
@@ -162,7 +167,7 @@ for n in range(10**6): artifact.save(sys.argv[1], {'n': b'%d' % n * 99})
 
 
 @pytest.mark.parametrize('times', [
-    2, pytest.param(20, marks=pytest.mark.slow)])
+    1, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_in_a_save_old_or_new(artifact, tmp_path, times):
     from recofm.serving import Artifact
     artifact.save(tmp_path/'o')
@@ -178,3 +183,251 @@ def test_killed_in_a_save_old_or_new(artifact, tmp_path, times):
                                       artifact.score([seen]))
     artifact.save(tmp_path/'o', {'n': b''})
     assert os.listdir(tmp_path) == ['o']
+
+
+def copied_with(folder, target, edit):
+    "An artifact whose model's configuration was edited, digests right."
+    shutil.copytree(folder, target)
+    with ZipFile(folder/'model.keras') as a:
+        parts = {name: a.read(name) for name in a.namelist()}
+    content = json.loads(parts['config.json'])
+    edit(content)
+    parts['config.json'] = json.dumps(content).encode()
+    with ZipFile(target/'model.keras', 'w') as b:
+        for name, written in parts.items(): b.writestr(name, written)
+    listed = json.loads((target/'artifact.json').read_text())
+    listed['files']['model.keras'] = digest(target/'model.keras')
+    (target/'artifact.json').write_text(json.dumps(listed))
+    return target
+
+
+def nested(content, of='string', module='xml.dom.minidom'):
+    content['compile_config']['loss'] = dict(
+        class_name=of, module=module, config={}, registered_name=of)
+
+
+edits = {
+    "'w_reg' to be at most 65,536": lambda c: c['config'].update(
+        w_reg=3 * 10**8),
+    "'size' to be at most 65,536": lambda c: c['config']['feature_columns'][0].update(
+        size=3 * 10**8),
+    'with size 4 in the model, 5 in the schema|with size 5 in the model':
+        lambda c: c['config']['feature_columns'][0].update(size=5),
+    'to be imported, from .xml.dom.minidom': nested,
+    'from .keras.src.nowhere': lambda c: nested(c, 'A', 'keras.src.nowhere'),
+    'from .antigravity': lambda c: nested(c, 'fly', 'antigravity'),
+    'no code. Received a lambda': lambda c: nested(c, '__lambda__'),
+    'expected a model of': lambda c: c.update(class_name='DeepFM'),
+    'expected a model of .*FM': lambda c: c.update(
+        registered_name='recofm>LR'),
+    'expected arguments that fit': lambda c: c['config'].update(wings=1),
+    'lacking|fit|size of its weights': lambda c: c['config'].update(k=10**4),
+}
+
+
+@pytest.mark.parametrize('said', edits)
+def test_a_configuration_is_a_claim(artifact, tmp_path, said):
+    "Refused in one line, in a moment; and the next model is built."
+    from recofm.serving import Artifact
+    artifact.save(tmp_path/'o')
+    other = copied_with(tmp_path/'o', tmp_path/'p', edits[said])
+    known, start = set(sys.modules), time.process_time()
+    with pytest.raises(ValueError, match=said) as refused: Artifact.load(other)
+    assert time.process_time() - start < 2
+    assert len(str(refused.value).splitlines()) == 1
+    assert not {'xml.dom.minidom', 'antigravity'} & (set(sys.modules) - known)
+    again = Artifact.load(tmp_path/'o')
+    np.testing.assert_array_equal(again.score([seen]), artifact.score([seen]))
+
+
+def peak() -> int:
+    "The most memory that this process has had since `clear_refs`, in bytes."
+    text = Path('/proc/self/status').read_text()
+    return 1024 * int(text.partition('VmHWM:')[2].split()[0])
+
+
+@pytest.mark.skipif(not os.path.exists('/proc/self/clear_refs'),
+                    reason='this system does not say how much memory is used')
+def test_a_model_of_30_gigabytes_takes_none(tmp_path, artifact):
+    from recofm.models import DeepFM
+    from recofm.serving import Artifact
+    model = DeepFM(artifact.schema.fields, hidden_units=[4, 4, 4])
+    Artifact(model, artifact.schema).save(tmp_path/'o')
+    def wide(content): content['config']['hidden_units'] = [50_000] * 3
+    other = copied_with(tmp_path/'o', tmp_path/'p', wide)
+    Artifact.load(tmp_path/'o')
+    Path('/proc/self/clear_refs').write_text('5')
+    before = peak()
+    with pytest.raises(ValueError, match='a model of the size of its weights'):
+        Artifact.load(other)
+    assert peak() - before < 50_000_000
+
+
+@pytest.mark.parametrize('number', [np.nan, np.inf, -np.inf])
+def test_weights_that_are_no_numbers_are_neither_saved_nor_loaded(
+        artifact, tmp_path, monkeypatch, number):
+    from recofm.serving import Artifact, model_file
+    artifact.save(tmp_path/'o')
+    broken = Artifact.load(tmp_path/'o')
+    table = broken.model.table.weights[0]
+    array = table.numpy()
+    array[2] = number
+    table.assign(array)
+    for save in (broken.save, broken.save_somewhere):
+        said = f'Received {array.shape[1]} of {array.size} that are NaN'
+        with pytest.raises(ValueError, match=said + '.*table'):
+            save(tmp_path/'o')
+    with monkeypatch.context() as m:
+        m.setattr(model_file, 'check_finite', lambda model: None)
+        broken.save(tmp_path/'p')
+    with pytest.raises(ValueError, match='p/model.keras: expected finite'):
+        Artifact.load(tmp_path/'p')
+    assert sorted(os.listdir(tmp_path)) == ['o', 'p']
+
+
+def test_a_score_that_is_no_number_is_not_given_out(artifact):
+    far = dict(seen, age=1e30)
+    for score in (artifact.score, artifact.predict):
+        said = 'Received 2 that are NaN or infinite, in rows 1, 3: numbers'
+        with pytest.raises(ValueError, match=said):
+            score(pd.DataFrame([seen, far, seen, far]))
+
+
+def equal_runs(folder, times, names):
+    "Train and save models, from one seed, as many times."
+    import keras
+    from recofm import models
+    from recofm.data import Schema
+    from recofm.serving import Artifact
+    frame = pd.DataFrame(dict(
+        user=range(40), film=[1, 2] * 20, liked=[0, 1] * 20))
+    for n in range(times):
+        keras.utils.set_random_seed(3)
+        schema = Schema.fit(frame, target='liked', user='user', item='film',
+                            dim=4)
+        for name in names:
+            model = getattr(models, name)(schema.fields)
+            model.compile()
+            model.fit(schema.batches(frame), verbose=0)
+            Artifact(model, schema).save(f'{folder}/{n}/{name}')
+
+
+def differing(folder, name) -> int:
+    "How many contents the files of an artifact have, beyond one each."
+    found = [(file.name, digest(file)) for file in folder.rglob(f'{name}/*')]
+    assert len(found) >= 8
+    return len(set(found)) - 4
+
+
+def test_equal_runs_give_equal_files(tmp_path):
+    "In one process, where Keras counts the names of layers up."
+    equal_runs(tmp_path, 2, ['DeepFM'])
+    assert differing(tmp_path, 'DeepFM') == 0
+
+
+@pytest.mark.slow
+def test_equal_runs_in_two_processes_give_equal_files(tmp_path):
+    from recofm.models import family
+    code = 'import sys\nfrom test_serving import equal_runs\n'
+    code += 'equal_runs(sys.argv[1], int(sys.argv[2]), sys.argv[3:])'
+    paths = [str(Path(__file__).parent), os.environ.get('PYTHONPATH', '')]
+    around = os.environ | dict(PYTHONPATH=os.pathsep.join(paths))
+    for process, times in dict(a='2', b='1').items():
+        command = [sys.executable, '-c', code, tmp_path/process, times]
+        subprocess.run([*command, *family], check=True, capture_output=True,
+                       timeout=600, env=around)
+    wrong = {name for name in family if differing(tmp_path, name)}
+    assert wrong == set()
+
+
+def in_a_fork(function, seconds=60) -> str:
+    "What a function gives or raises in a fork, which is killed if it hangs."
+    read, write = os.pipe()
+    if not (child := os.fork()):
+        try: said = repr(function())
+        except BaseException as e: said = repr(e)
+        os.write(write, said[:4000].encode())
+        os._exit(0)
+    os.close(write)
+    ready, _, _ = select.select([read], [], [], seconds)
+    if not ready: os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    said = os.read(read, 4000).decode() if ready else 'it hangs'
+    os.close(read)
+    return said
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='there are no forks')
+def test_a_fork_says_that_it_would_hang(artifact, tmp_path):
+    from recofm.serving import Artifact
+    artifact.save(tmp_path/'o')
+    model, rows = artifact.model, artifact.schema.inputs([seen])
+    calls = dict(
+        load=lambda: Artifact.load(tmp_path/'o'),
+        score=lambda: artifact.score([seen]),
+        predict=lambda: artifact.predict(pd.DataFrame([seen])),
+        recommend=lambda: artifact.recommend(2),
+        score_inputs=lambda: model.score(rows),
+        predict_inputs=lambda: model.predict(rows, verbose=0),
+        evaluate=lambda: model.evaluate(rows, np.ones((1, 1)), verbose=0),
+        fit=lambda: model.fit(rows, np.ones((1, 1)), verbose=0),
+        fit_valid=lambda: model.fit(
+            rows, np.ones((1, 1)), validation_data=(rows, np.ones((1, 1)))),
+        in_a_fork_of_it=lambda: in_a_fork(lambda: model.score(rows), 20))
+    for name, call in calls.items():
+        said = in_a_fork(call)
+        assert 'RuntimeError' in said and 'would hang' in said, (name, said)
+        assert "spawn" in said and r'\n' not in said
+    assert in_a_fork(lambda: artifact.schema.inputs([seen])) == repr(rows)
+    assert artifact.score([seen]).shape == (1,)
+
+
+pool = """
+import json, multiprocessing, sys
+from concurrent.futures import ProcessPoolExecutor
+
+folder, rows = sys.argv[1], json.loads(sys.argv[2])
+
+def score(n):
+    from recofm.serving import Artifact
+    return Artifact.load(folder).score(rows).tolist()
+
+if __name__ == '__main__':
+    spawn = multiprocessing.get_context('spawn')
+    fork = multiprocessing.get_context('fork')
+    with fork.Pool(2) as pool: print(json.dumps(pool.map(score, [0, 1])))
+    before = score(0)
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        print(json.dumps([before, *pool.map(score, [0])]))
+    with ProcessPoolExecutor(1, mp_context=fork) as pool:
+        try: print(pool.submit(score, 0).result(timeout=60))
+        except RuntimeError as e: print('would hang' in str(e))
+"""
+
+
+@pytest.mark.slow
+def test_pools_of_processes(artifact, tmp_path):
+    "Forks that load by themselves, spawned ones, and forks that come too late."
+    artifact.save(tmp_path/'o')
+    (tmp_path/'pool.py').write_text(pool)
+    command = [sys.executable, tmp_path/'pool.py', tmp_path/'o',
+               json.dumps([seen, unseen])]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert run.returncode == 0, run.stderr
+    *scores, late = run.stdout.splitlines()
+    expected = artifact.score([seen, unseen]).tolist()
+    assert [json.loads(line) for line in scores] == [[expected] * 2] * 2
+    assert late == 'True'
+
+
+def test_threads_agree(artifact, tmp_path):
+    "Each loads a model of its own, and all ask that of one of them."
+    from concurrent.futures import ThreadPoolExecutor
+    from recofm.serving import Artifact
+    artifact.save(tmp_path/'o')
+    expected = artifact.score([seen, unseen])
+    with ThreadPoolExecutor(4) as pool:
+        loaded = list(pool.map(Artifact.load, [tmp_path/'o'] * 4))
+        found = pool.map(lambda n: loaded[n % 4].score([seen, unseen]),
+                         range(80))
+    for scores in found: np.testing.assert_array_equal(scores, expected)

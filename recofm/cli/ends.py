@@ -19,6 +19,7 @@ from time import monotonic
 # %% ../../nbs/cli/15_ends.ipynb #95381c6a
 class Terminated(KeyboardInterrupt):
     "The process was asked to end, by SIGTERM."
+    def __init__(self, *said): super().__init__(*said)
 
 interrupts = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
 words = {signal.SIGINT: 'Ctrl-C', signal.SIGTERM: 'SIGTERM'}

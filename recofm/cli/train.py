@@ -108,7 +108,7 @@ def all_settled(args) -> Namespace:
     args = resolved(args)
     with worded(args): check_together(args)
     likes = args.data in data_sets and args.task == 'click'
-    if likes and args.above is None: args.above = 3
+    if likes and args.above is None: args.above = 3.
     return args
 
 # %% ../../nbs/cli/20_train.ipynb #6981e5f0

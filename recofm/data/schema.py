@@ -6,7 +6,8 @@
 __all__ = ['headings', 'array_key', 'named_by', 'kind_words', 'kind_options', 'check_words', 'by_word', 'options_for', 'wish',
            'wished_columns', 'check_named', 'asked_columns', 'check_target_name', 'check_share', 'shared_vocabularies',
            'Schema', 'fit_columns', 'target_of', 'unit_of', 'side_by_side', 'plain_columns', 'array_names',
-           'arrays_by_column', 'restored', 'check_same_vocabulary', 'label_and_unit', 'check_restored']
+           'arrays_by_column', 'restored', 'same_vocabulary', 'check_same_vocabulary', 'label_and_unit',
+           'check_restored']
 
 # %% ../../nbs/data/30_schema.ipynb #366f8432
 import re
@@ -397,14 +398,18 @@ def restored(
         column.field    # checks its name, its side and its sizes
         return column
 
+def same_vocabulary(one, other) -> bool:
+    "Whether two columns hold the same values, with or without a missing one."
+    one, other = (getattr(c, 'vocabulary', None) for c in (one, other))
+    if one is None or other is None or one.size != other.size: return False
+    return np.array_equal(one.values, other.values)
+
 def check_same_vocabulary(columns):
     "A `ValueError` where columns that share a vocabulary hold two."
     by_name = {c.name: c for c in columns}
     for c in columns:
         if (first := getattr(c, 'shared', None)) is None: continue
-        values, others = (getattr(getattr(o, 'vocabulary', None), 'values', ())
-                          for o in (c, by_name.get(first)))
-        if np.array_equal(values, others): continue
+        if same_vocabulary(c, by_name.get(first)): continue
         expected = f'expected the vocabulary of {first!r}, which it shares'
         raise ValueError(f'Column {c.name!r}: {expected}. Received another')
 

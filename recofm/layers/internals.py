@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['tested', 'leaning_on', 'share_policy', 'named_errors', 'has_no_repeats', 'rows_read', 'compiled_by_xla',
            'strategy_of', 'replicas', 'place_of', 'decays', 'local_copy', 'forget_calls', 'custom_gradient',
-           'first_epoch', 'begin_with', 'bounded_variables', 'forget_variables']
+           'first_epoch', 'begin_with', 'bounded_variables', 'forget_variables', 'has_started', 'check_process']
 
 # %% ../../nbs/layers/50_internals.ipynb #68f3b8ed
 from contextlib import contextmanager
 from itertools import takewhile
 import math
+import os
 import re
 import threading
 import weakref
@@ -236,3 +237,28 @@ def forget_variables():
     with leaning_on("Keras to list unmade variables", 'a failed build'):
         from keras.src.backend.common import global_state
         global_state.set_global_attribute('uninitialized_variables', [])
+
+# %% ../../nbs/layers/50_internals.ipynb #29e2e3fb
+with leaning_on("TensorFlow to have a context", 'a fork'):
+    from tensorflow.python.eager import context as eager
+
+def has_started() -> bool:
+    "Whether TensorFlow's threads run: it has done something here."
+    return eager._context is not None and bool(eager._context._initialized)
+
+_parents = []    # Of a process that was forked when its threads ran
+
+def _after_fork():
+    if has_started(): _parents.append(os.getppid())
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=_after_fork)
+
+def check_process():
+    "A `RuntimeError` where TensorFlow would wait for ever."
+    if not _parents: return
+    expected = 'Expected a process that TensorFlow was not begun in'
+    received = f'Received a fork of process {_parents[0]}, which uses it'
+    advice = ("start processes with multiprocessing.get_context('spawn'), or "
+              'load the model in the fork alone')
+    raise RuntimeError(f'{expected}. {received}, and would hang: {advice}')

@@ -20,8 +20,8 @@ from ..data.batches import Batches, examples_of, slice_inputs
 from ..data.fields import as_fields, check_count
 from ..data.inputs import check_inputs, check_target
 from ..data.inputs import mean_and_scale, needs_values, slot_fields
-from ..layers.internals import forget_calls, named_errors
-from ..layers.internals import share_policy
+from ..layers.internals import check_process, forget_calls
+from ..layers.internals import named_errors, share_policy
 from ..layers.table import ids_known
 from ..training.epochs import batches_in_order, can_group
 from ..training.epochs import TrainsInGroups, checked_weights
@@ -111,6 +111,7 @@ def checked_data(
     needs_target=False   # Whether there must be one
 ):
     "Checked inputs, target and batch size; a stream as it came."
+    check_process()
     if isinstance(x, Batches):
         x, y, batch_size = x.inputs, x.target, x.batch_size
     if is_stream(x): return check_stream(x), y, batch_size
@@ -406,14 +407,14 @@ def loss_of_mean(self:Recommender,
     y # Target, (examples, 1)
 ):
     "The loss of predicting the mean target for all; None if that is unknown."
-    rows, loss = np.float32(y[:2**16]), named_loss(self.loss)
+    rows, loss = np.float32(y[::1 + len(y) // 2**16]), named_loss(self.loss)
     p = np.full_like(rows, rows.mean(dtype='float64'))
     if self._in_standard_units():
         mean, scale = float(self.target_mean), float(self.target_scale)
         rows, p = (rows - mean) / scale, (p - mean) / scale
-    elif takes_logits(loss):
-        p = np.clip(p, 1e-6, 1 - 1e-6)
-        p = np.log(p / (1 - p))
+    elif takes_logits(loss) or np.isin(rows, (0, 1)).all():
+        p = np.clip(p, .01, .99)
+    if takes_logits(loss): p = np.log(p / (1 - p))
     try: return float(np.mean(keras.ops.convert_to_numpy(loss(rows, p))))
     except Exception: return None   # a loss that wants something else
 
@@ -439,6 +440,7 @@ def score(self:Recommender,
     inputs # Ids, or ids and values
 ) -> np.ndarray:
     "The output for a few rows, float32 (examples, 1), in one call."
+    check_process()
     inputs = check_inputs(inputs, self.fields)
     scorers, form = vars(self).setdefault('scorers', {}), type(inputs)
     if form not in scorers: scorers[form] = self._scorer(inputs)

@@ -15,6 +15,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import fill
@@ -179,7 +180,7 @@ def encoded(parts, schema) -> dict:
 
 # %% ../../nbs/runs/10_run.ipynb #00e981dc
 def watchers(settings, batches, verbose=True) -> tuple:
-    "The callbacks of a run; the last has the best weights so far."
+    "The callbacks of a run in their order; the last two know what was best."
     task, valid = tasks[settings.task], batches['valid']
     watched = dict(monitor=f'val_{task.key}', mode=task.mode)
     stop = keras.callbacks.EarlyStopping(
@@ -190,7 +191,7 @@ def watchers(settings, batches, verbose=True) -> tuple:
         min_delta=1e-4 * unit)                   # in the metric's own unit
     validation = Validation(settings.task, valid, valid.target.ravel())
     progress = Progress(settings.task, verbose)
-    return validation, DivergenceGuard(), progress, slower, stop
+    return validation, DivergenceGuard(), slower, stop, progress
 
 # %% ../../nbs/runs/10_run.ipynb #b5024d59
 def learn(model, settings, batches, verbose=True, keep=()) -> tuple:
@@ -198,7 +199,7 @@ def learn(model, settings, batches, verbose=True, keep=()) -> tuple:
     model.compile(SparseAdam(settings.learning_rate))
     train, broken = batches['train'], None
     callbacks = watchers(settings, batches, verbose)
-    *_, progress, _, stop = callbacks
+    *_, stop, progress = callbacks
     try: model.fit(of_size(train, settings.batch_size), verbose=0,
                    epochs=settings.epochs, callbacks=[*callbacks, *keep])
     except (KeyboardInterrupt, ValueError) as error:
@@ -390,12 +391,16 @@ def state_about(settings, batches) -> dict:
     return plain | rows
 
 # %% ../../nbs/runs/10_run.ipynb #81afc92b
-def state_file(space, out, resume) -> Path:
+@contextmanager
+def state_file(space, out, resume):
     "Where a run keeps its state; that of an ended run is fetched."
     file, of_ended = space/'state.npz', Path(out)/'state.npz'
-    if resume and of_ended.is_file() and not file.exists():
-        shutil.copyfile(of_ended, file)
-    return file
+    fetched = resume and of_ended.is_file() and not file.exists()
+    if fetched: shutil.copyfile(of_ended, file)
+    try: yield file
+    except ValueError:       # nothing was learned
+        if fetched: file.unlink(missing_ok=True)
+        raise
 
 def introduced(artifact, settings, batches, state, resume) -> str:
     "What is said before the first epoch."
@@ -463,9 +468,8 @@ def run(
     "Split, fit, train, save and measure: the artifact, a table of metrics."
     check_all(settings, out)
     check_report(report or {})
-    with locked(out) as space:
+    with locked(out) as space, state_file(space, out, resume) as state:
         artifact, parts, batches = prepared(frame, settings)
-        state = state_file(space, out, resume)
         print(introduced(artifact, settings, batches, state, resume))
         keep = Resume(state, state_about(settings, batches), resume)
         history, broken = learn(artifact.model, settings, batches, keep=[keep])

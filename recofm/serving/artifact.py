@@ -21,7 +21,8 @@ import numpy as np
 from fastcore.basics import patch
 from ..data.files import FORMAT, digest, read_content, reading
 from ..data.schema import Schema
-from .catalogue import Catalogue, fingerprint
+from .catalogue import (
+    Catalogue, check_fingerprint, fingerprint)
 from .folder import (
     add_report, check_place, check_report, current, earlier, locked,
     part_names, put, report_names, somewhere)
@@ -74,10 +75,7 @@ def check_fit(artifact):
         expected = 'Expected a model of recofm, which has fields'
         raise ValueError(f'{expected}. Received {type(model).__name__}')
     check_fields(model.fields, schema)
-    if catalogue is None: return
-    if catalogue.schema == fingerprint(schema): return
-    expected = 'Expected a catalogue that was fit with this schema'
-    raise ValueError(f'{expected}. Received one of another schema')
+    if catalogue is not None: check_fingerprint(catalogue, schema)
 
 # %% ../../nbs/serving/10_artifact.ipynb #17c015f1
 def outputs(
@@ -154,9 +152,10 @@ def keep_earlier(folder, new) -> list[str]:
 
 def write_parts(artifact, folder, report, kept=()):
     "Write an artifact and its report into an empty folder."
-    from recofm.serving.model_file import write_model  # imports Keras
-    model = artifact.model
-    write_model(model, folder/'model.keras')
+    from recofm.serving.model_file import check_written, write_model
+    model, file = artifact.model, folder/'model.keras'
+    write_model(model, file)
+    check_written(model, file)
     artifact.schema.save(folder)
     if artifact.catalogue is not None: artifact.catalogue.save(folder)
     for name, written in report.items(): (folder/name).write_bytes(written)
@@ -174,7 +173,9 @@ def save_somewhere(self:Artifact,
     report: dict=None # As for `save`
 ) -> Path:
     "Save it there, or where it can be, with a warning; gives the place."
+    from recofm.serving.model_file import check_finite  # imports Keras
     check_report(report or {})
+    check_finite(self.model)
     refused = []
     for place in somewhere(folder):
         try: self.save(place, report)
@@ -245,7 +246,9 @@ def named_model(
 ):
     "The saved model, whose class is recofm's or was imported."
     from keras.saving import get_registered_object  # imports Keras
+    from recofm.layers.internals import check_process
     from recofm.serving.model_file import fields_of, read_model
+    check_process()
     if re.fullmatch(r'recofm\.models\.\w+', module) and find_spec(module):
         import_module(module)
     if not get_registered_object(f'recofm>{name}'):
@@ -262,7 +265,7 @@ def load_parts(
     content, catalogue = read_contents(folder), None
     schema = Schema.load(folder)
     if 'catalogue.json' in content['files']:
-        catalogue = Catalogue.load(folder)
+        catalogue = Catalogue.load(folder, schema)
         if content['format'] == 1:
             catalogue = replace(catalogue, schema=fingerprint(schema))
     model = named_model(folder/'model.keras', content['model'],
@@ -287,4 +290,5 @@ def load(cls:Artifact,
         except (OSError, ValueError):
             if last or moment(folder) == before: raise
             continue
-        if last or moment(folder) == before: return cls(*parts)
+        if last or moment(folder) == before: break
+    with reading(folder, 'an artifact whose parts fit'): return cls(*parts)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['keyed', 'group_names', 'key_columns', 'key_column', 'position', 'encode_side', 'rows_by_key', 'labels_of',
            'pairs_by_user', 'fingerprint', 'Catalogue', 'catalogue_arrays', 'by_group', 'keys_from', 'side_from',
-           'seen_from', 'labels_from', 'catalogue_from', 'check_counts']
+           'seen_from', 'labels_from', 'catalogue_from', 'check_counts', 'check_fingerprint']
 
 # %% ../../nbs/serving/05_catalogue.ipynb #56cab73a
 import hashlib
@@ -277,6 +277,13 @@ def check_schema(self:Catalogue,
             fields = [c.field for c in schema.columns if c.side == side]
             check_inputs(inputs, fields)
 
+def check_fingerprint(catalogue, schema):
+    "A `ValueError` where the catalogue was fit with another schema."
+    if catalogue.schema == fingerprint(schema): return
+    expected = 'Expected a catalogue that was fit with this schema'
+    raise ValueError(f'{expected}. Received one of another schema')
+
+# %% ../../nbs/serving/05_catalogue.ipynb #c06f3774
 @patch(cls_method=True)
 def load(cls:Catalogue,
     folder,            # Where `Catalogue.save` wrote
@@ -294,5 +301,7 @@ def load(cls:Catalogue,
     with reading(file, 'a catalogue as it was saved'):
         found = catalogue_from(arrays, content.get('schema'))
         check_counts(content, found)
-        if schema is not None: found.check_schema(schema)
+        if schema is None: return found
+        found.check_schema(schema)
+        if content['format'] > 1: check_fingerprint(found, schema)
         return found

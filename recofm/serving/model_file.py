@@ -4,13 +4,18 @@
 
 # %% auto #0
 __all__ = ['members', 'kept', 'check_finite', 'named_parts', 'plain_names', 'write_model', 'without_times', 'members_of',
-           'arrays_in', 'check_array', 'size_of_weights', 'objects_in', 'check_object', 'check_sizes', 'check_config',
-           'fields_of', 'inspect', 'read_model', 'built', 'essence']
+           'Stored', 'arrays_in', 'check_array', 'weights_of', 'objects_in', 'check_object', 'check_sizes',
+           'check_config', 'fields_of', 'check_compiled', 'inspect', 'check_written', 'read_model', 'check_kinds',
+           'built', 'essence']
 
 # %% ../../nbs/serving/09_model_file.ipynb #65befd74
+import io
 import json
 import re
+import struct
 import sys
+import warnings
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import copyfileobj
@@ -108,6 +113,32 @@ def members_of(
     raise ValueError(f'expected at most {size:,} bytes. Received {total:,}')
 
 # %% ../../nbs/serving/09_model_file.ipynb #76c8d480
+class Stored(io.RawIOBase):
+    "A member of a zip that is not packed, as a file of its own."
+    def __init__(self, opened, info):
+        super().__init__()
+        opened.seek(info.header_offset + 26)
+        lengths = struct.unpack('<HH', opened.read(4))   # of name and extra
+        self.start = info.header_offset + 30 + sum(lengths)
+        self.opened, self.size, self.place = opened, info.file_size, 0
+
+    def readable(self): return True
+    def seekable(self): return True
+
+    def seek(self, offset, whence=0):
+        "As of any file."
+        self.place = offset + (0, self.place, self.size)[whence]
+        return self.place
+
+    def readinto(self, buffer):
+        "As of any file; it ends where the member does."
+        self.opened.seek(self.start + self.place)
+        length = max(0, min(len(buffer), self.size - self.place))
+        found = self.opened.readinto(memoryview(buffer).cast('B')[:length])
+        self.place += found
+        return found
+
+# %% ../../nbs/serving/09_model_file.ipynb #6c9bcb44
 def arrays_in(
     file # An open `h5py.File`
 ):
@@ -138,19 +169,21 @@ def check_array(path, array):
     expected = f'expected {path[:99]} to be numbers that the file holds'
     raise ValueError(f'{expected}. Received {array.dtype} {array.shape}')
 
-def size_of_weights(
+def weights_of(
     opened # `model.weights.h5`, open
-) -> tuple[int, int]:
-    "Of how many bytes and how many arrays the weights are, all checked."
-    size, total, number = opened.seek(0, 2), 0, 0
+) -> dict:
+    "The bytes, the shape and the type of each array by name, all checked."
+    size, found = opened.seek(0, 2), {}
     with h5py.File(opened, 'r') as file:
         for path, array in arrays_in(file):
             check_array(path, array)
-            total, number = total + array.nbytes, number + 1
-    if total <= size: return total, number
+            kind = array.dtype.name
+            if array.dtype.kind == 'V': kind = 'bfloat16'
+            found[path] = array.nbytes, array.shape, kind
+    if (total := sum(n for n, *_ in found.values())) <= size: return found
     raise ValueError(f'expected at most {size:,} bytes. Received {total:,}')
 
-# %% ../../nbs/serving/09_model_file.ipynb #cd182132
+# %% ../../nbs/serving/09_model_file.ipynb #f13f4597
 def objects_in(
     content # Of JSON
 ):
@@ -176,7 +209,7 @@ def check_object(described):
     expected = f'expected the class {texts[:1]} to be imported'
     raise ValueError(f'{expected}, from {module!r:.99}. Received no such class')
 
-# %% ../../nbs/serving/09_model_file.ipynb #8e66ee06
+# %% ../../nbs/serving/09_model_file.ipynb #abd22e87
 def check_sizes(
     content,  # Of JSON
     most: int # That a whole number may be
@@ -191,7 +224,7 @@ def check_sizes(
             raise ValueError(f'{expected}, as the weights are. Received '
                              f'{large[0]:.3g}')
 
-# %% ../../nbs/serving/09_model_file.ipynb #9c401fab
+# %% ../../nbs/serving/09_model_file.ipynb #63aa3127
 kept = {'module', 'class_name', 'config', 'registered_name', 'build_config',
         'compile_config', 'shared_object_id'}
 
@@ -212,9 +245,9 @@ def check_config(
         raise ValueError(f'expected a model of {wanted}. Received {found}')
     for described in objects_in(content): check_object(described)
     compiled = content.get('compile_config') or {}
-    if not isinstance(compiled, dict) or not isinstance(
-            content.get('config'), dict):
+    if not all(isinstance(c, dict) for c in (content.get('config'), compiled)):
         raise ValueError('expected two configurations. Received others')
+    check_compiled(compiled)
     sized = {k: v for k, v in compiled.items() if k != 'optimizer'}
     check_sizes([content['config'], sized], max(most, 2**16))
 
@@ -225,24 +258,54 @@ def fields_of(content) -> list:
     received = one_line(ValueError(repr(columns)), 99)
     raise ValueError(f"expected 'feature_columns', a list. Received {received}")
 
-# %% ../../nbs/serving/09_model_file.ipynb #d8ec8933
+# %% ../../nbs/serving/09_model_file.ipynb #3bff0d57
+def check_compiled(
+    compiled # Of `config.json`, 'compile_config'
+):
+    "A `ValueError` for settings of a training that cannot be."
+    optimizer, known = compiled.get('optimizer'), ('name', 'dtype')
+    described = isinstance(optimizer, dict) and optimizer.get('config')
+    arguments = described if isinstance(described, dict) else {}
+    for name, found in arguments.items():
+        plain = isinstance(found, dict) and 'class_name' not in found
+        if name in known or not (isinstance(found, str) or plain): continue
+        raise ValueError(f'expected {name[:40]!r} of the optimizer to be a '
+                         f'number. Received {found!r:.99}')
+    kinds = dict(run_eagerly=bool, jit_compile=(bool, str, type(None)),
+                 steps_per_execution=(int, str))
+    for name, kind in kinds.items():
+        if isinstance(compiled.get(name, True), kind): continue
+        expected = f'expected a setting {name!r} that Keras has'
+        raise ValueError(f'{expected}. Received {compiled[name]!r:.99}')
+
+# %% ../../nbs/serving/09_model_file.ipynb #870444dd
 def inspect(
     file: Path,  # `model.keras`
     name: str,   # Of the model's class
     module: str  # Where it is defined
 ) -> tuple:
-    "The configuration, and the bytes and the number of its weights."
+    "The configuration, and what its weights are."
     with open(file, 'rb') as opened, ZipFile(opened) as archive:
         found = members_of(archive, opened.seek(0, 2))
-        with archive.open('model.weights.h5') as weights:
-            total, number = size_of_weights(weights)
+        weights = weights_of(Stored(opened, found['model.weights.h5']))
+        total = sum(n for n, *_ in weights.values())
         long, most = found['config.json'].file_size, 2**20 + total
         if long > most:
             expected = f'expected a configuration of {most:,} bytes'
             raise ValueError(f'{expected} at most. Received {long:,}')
         content = json_of(archive.read('config.json'))
     check_config(content, name, module, total)
-    return content, total, number
+    return content, weights
+
+def check_written(
+    model,    # That was written
+    file: Path# As this file
+):
+    "Warn where the file holds what is not read again."
+    try: inspect(file, type(model).__name__, type(model).__module__)
+    except ValueError as e:
+        said = 'The model is written, and will not be read again'
+        warnings.warn(f'{said}: {one_line(e)}', stacklevel=2)
 
 def read_model(
     file: Path,   # `model.keras`
@@ -252,12 +315,31 @@ def read_model(
 ):
     "The saved model, where the file is what it should be."
     with reading(file, f'a model {name} of Keras'):
-        content, total, number = inspect(file, name, module)
+        content, weights = inspect(file, name, module)
         fit(content)
-        with bounded_variables(4*total + 2**26, 4*number + 64):
+        total = sum(n for n, *_ in weights.values())
+        with bounded_variables(4*total + 2**26, 4*len(weights) + 64):
             model = built(file)
+        check_kinds(model, weights)
     check_finite(model, file)
     return model
+
+def check_kinds(model, weights):
+    "A `ValueError` where the weights are not, one by one, the model's."
+    found = Counter()
+    for path, (_, shape, kind) in weights.items():
+        state = kind[0] in 'iu' and shape == (2,)      # of random numbers
+        if not state and not path.startswith('/optimizer/'):
+            found[shape, kind] += 1
+    expected = Counter((tuple(w.shape), w.dtype) for w in model.weights)
+    has_unit = getattr(model, 'target_mean', None) is not None
+    older = Counter({((), 'float32'): 2} if has_unit else {})  # lacks unit
+    if found in (expected, expected - older): return
+    differ = [f'{kind} {shape}' for shape, kind in
+              (found - expected) + (expected - found)][:3]
+    received = f'Received {found.total()} that differ in {differ}'
+    raise ValueError(f'expected the {expected.total()} weights of the model. '
+                     f'{received}')
 
 def built(file):
     "Keras' model; of what it says of an error, what matters."
