@@ -64,7 +64,7 @@ def is_plain(
     except TypeError: return False
     return True
 
-# %% ../../nbs/training/40_resuming.ipynb #3e730373
+# %% ../../nbs/training/40_resuming.ipynb #55d71c96
 @cache
 def _arguments(kind) -> set:
     "The names of what the constructors of a class take."
@@ -94,7 +94,8 @@ def memory_of(
     odd = [n for n in has if not is_plain(values[n])]
     asked = {*getattr(callback, 'kept', ()), *_of_keras(callback)} & {*odd}
     if asked:
-        expected = f'Expected plain values to remember {type(callback).__name__}'
+        kind = type(callback).__name__
+        expected = f'Expected plain values to remember {kind}'
         raise TypeError(f'{expected}. Received {sorted(asked)} of other kinds')
     now = given_to(callback)
     same = [n for n in given if given[n] == now.get(n)]

@@ -74,7 +74,7 @@ def _typed_number(name, content):
         return dtype.type(value)
     raise ValueError(f'expected a number of {name}. Received {value!r}')
 
-# %% ../../nbs/training/35_states.ipynb #b316686c
+# %% ../../nbs/training/35_states.ipynb #e11ef577
 def _tagged(tag, content, arrays):
     "What a tag stands for."
     back = lambda values: [unpacked(v, arrays) for v in values]
@@ -96,7 +96,7 @@ def unpacked(
     if not isinstance(content, dict): return content
     if len(content) != 1:
         raise ValueError(f'expected one tag. Received {sorted(content)}')
-    return _tagged(*content.popitem(), arrays)
+    return _tagged(*next(iter(content.items())), arrays)
 
 # %% ../../nbs/training/35_states.ipynb #15cefe05
 FORMAT = 1
