@@ -423,7 +423,7 @@ def state():
         stopped=False, order_seed=7, optimizer=[('rate', np.float32(.1))],
         variables=[('table', rng.random((3, 2))), ('n', np.array(3))],
         callbacks=dict(EarlyStopping=dict(best=.5, wait=0)),
-        history=dict(loss=[.7, .6]))
+        history=dict(epoch=[0, 1], history=dict(loss=[.7, .6])))
     return {'state.npz': bytes(state_bytes(found))}
 
 
