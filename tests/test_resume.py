@@ -34,7 +34,8 @@ optimizers = dict(
     SparseFtrl=lambda: _sparse('Ftrl', .1),
     averaged=lambda: keras.optimizers.Adam(.05, use_ema=True),
     gathered=lambda: keras.optimizers.SGD(.5, gradient_accumulation_steps=3),
-    scheduled=lambda: learner(keras.optimizers.schedules.CosineDecay(.05, 99)))
+    scheduled=lambda: _sparse(
+        'Adam', keras.optimizers.schedules.CosineDecay(.05, 99)))
 
 
 def _sparse(name, *args, **options):
@@ -139,6 +140,7 @@ def test_every_optimizer_goes_on(name, tmp_path):
                           scheduled=name == 'scheduled')
 
 
+@pytest.mark.slow
 def test_two_optimizers_go_on(tmp_path):
     "That of Wide & Deep has another one for its wide part."
     from recofm.models.wide_deep import wide_deep_optimizer
@@ -148,9 +150,9 @@ def test_two_optimizers_go_on(tmp_path):
     held_against_unbroken(model, (case.x, case.y), tmp_path)
 
 
-@pytest.mark.parametrize('policy', ['mixed_float16', *(
-    pytest.param(p, marks=pytest.mark.slow)
-    for p in ('bfloat16', 'float16', 'mixed_bfloat16'))])
+@pytest.mark.slow
+@pytest.mark.parametrize('policy', [
+    'bfloat16', 'float16', 'mixed_bfloat16', 'mixed_float16'])
 def test_every_policy_goes_on(policy, tmp_path):
     case = Case('DeepFM')
     seed()
@@ -248,6 +250,7 @@ def test_a_callback_of_ones_own_and_a_checkpoint_remember(tmp_path):
     assert len(whole[-1]) == 2 and type(again[-1][0][1]) is np.float32
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_gone_on_with_in_another(tmp_path):
     child = [sys.executable, __file__, tmp_path/'state.npz']
     assert subprocess.run(child).returncode == 9
@@ -310,7 +313,8 @@ def clicks(tmp_path): return kills.write_table(tmp_path)
 
 def run_here(table, out):
     "A run in this process, and what it says."
-    with redirect_stdout(StringIO()) as said: main(kills.train_words(table, out))
+    with redirect_stdout(StringIO()) as said:
+        main(kills.train_words(table, out))
     return said.getvalue()
 
 

@@ -64,7 +64,7 @@ def is_plain(
     except TypeError: return False
     return True
 
-# %% ../../nbs/training/40_resuming.ipynb #4e7a811c
+# %% ../../nbs/training/40_resuming.ipynb #55d71c96
 @cache
 def _arguments(kind) -> set:
     "The names of what the constructors of a class take."
@@ -92,9 +92,11 @@ def memory_of(
     has = [n for n in memory_names(callback) if hasattr(callback, n)]
     values = {n: getattr(callback, n) for n in has}
     odd = [n for n in has if not is_plain(values[n])]
-    if odd and hasattr(callback, 'kept'):
-        expected = f'Expected plain values in {type(callback).__name__}.kept'
-        raise TypeError(f'{expected}. Received {odd}')
+    asked = {*getattr(callback, 'kept', ()), *_of_keras(callback)} & {*odd}
+    if asked:
+        kind = type(callback).__name__
+        expected = f'Expected plain values to remember {kind}'
+        raise TypeError(f'{expected}. Received {sorted(asked)} of other kinds')
     now = given_to(callback)
     same = [n for n in given if given[n] == now.get(n)]
     return {n: v for n, v in values.items() if n not in {*odd, *same}}

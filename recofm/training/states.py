@@ -12,9 +12,9 @@ from io import BytesIO
 import numpy as np
 from ..data.files import json_of, read_arrays, reading
 
-# %% ../../nbs/training/35_states.ipynb #9a603f5b
+# %% ../../nbs/training/35_states.ipynb #b7d9a61a
 def _number(value):
-    "A NumPy number as its type and a plain one; None where there is none."
+    "A NumPy number as its type and a plain one; None of a stranger type."
     exact = value.dtype.name in ('float16', 'float32', 'float64')
     if not exact and value.dtype.kind not in 'biu': return None
     return dict(number=[value.dtype.name, _plain(value.item())])
@@ -39,7 +39,7 @@ def _array(array, arrays):
     arrays.append(_storable(array))
     return dict(array=[len(arrays) - 1, array.dtype.name])
 
-# %% ../../nbs/training/35_states.ipynb #e6ed9ea0
+# %% ../../nbs/training/35_states.ipynb #94b9e4e1
 def packed(
     value,       # Numbers, text, arrays; lists, tuples, dictionaries of them
     arrays: list # Which gets the arrays
@@ -48,8 +48,8 @@ def packed(
     if value is None or isinstance(value, (bool, str)): return value
     if type(value) in (int, float): return _plain(value)
     if isinstance(value, np.ndarray): return _array(value, arrays)
-    number = _number(value) if isinstance(value, np.generic) else None
-    if number is not None: return number
+    if isinstance(value, np.generic):
+        return _number(value) or dict(scalar=_array(np.asarray(value), arrays))
     each = lambda values: [packed(v, arrays) for v in values]
     if type(value) is list: return each(value)
     if type(value) is tuple: return dict(tuple=each(value))
@@ -74,7 +74,7 @@ def _typed_number(name, content):
         return dtype.type(value)
     raise ValueError(f'expected a number of {name}. Received {value!r}')
 
-# %% ../../nbs/training/35_states.ipynb #ee120a06
+# %% ../../nbs/training/35_states.ipynb #e11ef577
 def _tagged(tag, content, arrays):
     "What a tag stands for."
     back = lambda values: [unpacked(v, arrays) for v in values]
@@ -84,6 +84,7 @@ def _tagged(tag, content, arrays):
         return float(content)
     if tag == 'number': return _typed_number(*content)
     if tag == 'array': return _typed(arrays[content[0]], content[1])
+    if tag == 'scalar': return unpacked(content, arrays)[()]
     raise ValueError(f'expected a known tag. Received {tag!r}')
 
 def unpacked(
@@ -95,7 +96,7 @@ def unpacked(
     if not isinstance(content, dict): return content
     if len(content) != 1:
         raise ValueError(f'expected one tag. Received {sorted(content)}')
-    return _tagged(*content.popitem(), arrays)
+    return _tagged(*next(iter(content.items())), arrays)
 
 # %% ../../nbs/training/35_states.ipynb #15cefe05
 FORMAT = 1
