@@ -13,9 +13,11 @@ import json
 import math
 import os
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from io import BytesIO
 from pathlib import Path
+from time import time
 from uuid import uuid4
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 import numpy as np
@@ -253,6 +255,14 @@ def write_file(
     try: os.replace(part, file)
     finally: part.unlink(missing_ok=True)
     _sync_folder(file.parent)
+    _sweep_parts(file)
+
+def _sweep_parts(file):
+    "Remove what killed writes of a file left, if nobody is writing it."
+    hexadecimal = '[0-9a-f]' * 8
+    for part in file.parent.glob(f'.{escape(file.name)}.{hexadecimal}.part'):
+        with suppress(OSError):    # another process may be sweeping, too
+            if time() - part.stat().st_mtime > 60: part.unlink()
 
 # %% ../../nbs/data/05_files.ipynb #29eaab41
 def npz_bytes(
