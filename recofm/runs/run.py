@@ -347,6 +347,7 @@ def begun_files(history, settings) -> dict:
 def check_arguments(settings):
     "A `ValueError` for a value that the model cannot take."
     cls, dim = model_class(settings), settings.columns.get('dim', 16)
+    dim = min(dim, 16)       # more would only take more memory
     fields = [Field(n, 3, dim) for n in ('user', 'item')]
     for name, value in settings.arguments.items():
         try: cls(fields, **{name: value})

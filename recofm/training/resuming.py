@@ -251,7 +251,8 @@ def check(self:Resume, state):
     differ = differences(state['about'], self.about)
     if differ:
         expected = 'expected a state of the same settings'
-        raise ValueError(f'{expected}. Received {differ}')
+        anew = 'Without resuming, training begins anew'
+        raise ValueError(f'{expected}. Received {differ}. {anew}')
     asked = (self.params or {}).get('epochs')
     if asked is not None and asked < state['epochs']:
         expected = f"at least {state['epochs']} epochs, which are done"
