@@ -405,6 +405,7 @@ def test_a_fork_says_that_it_would_hang(artifact, tmp_path):
         fit=lambda: model.fit(rows, np.ones((1, 1)), verbose=0),
         fit_valid=lambda: model.fit(
             rows, np.ones((1, 1)), validation_data=(rows, np.ones((1, 1)))),
+        predict_on_batch=lambda: model.predict_on_batch(rows),
         in_a_fork_of_it=lambda: in_a_fork(lambda: model.score(rows), 20))
     for name, call in calls.items():
         said = in_a_fork(call)

@@ -583,19 +583,23 @@ def predict(self:Recommender,
     return np.concatenate([self.score(piece) for piece in pieces])
 
 # %% ../../nbs/models/10_recommender.ipynb #9883263c
+def _on_batch(model, what, *args, **kwargs):
+    "Keras' method of this name, with its mistakes named."
+    check_process()
+    with named_errors():
+        return getattr(keras.Model, what)(model, *args, **kwargs)
+
 @patch
 def train_on_batch(self:Recommender, *args, **kwargs):
     "Keras' `train_on_batch`; a wrong id is named."
-    train = keras.Model.train_on_batch
-    with named_errors(): return train(self, *args, **kwargs)
+    return _on_batch(self, 'train_on_batch', *args, **kwargs)
 
 @patch
 def test_on_batch(self:Recommender, *args, **kwargs):
     "Keras' `test_on_batch`; a wrong id is named."
-    test = keras.Model.test_on_batch
-    with named_errors(): return test(self, *args, **kwargs)
+    return _on_batch(self, 'test_on_batch', *args, **kwargs)
 
 @patch
 def predict_on_batch(self:Recommender, x) -> np.ndarray:
     "Keras' `predict_on_batch`; a wrong id is named."
-    with named_errors(): return keras.Model.predict_on_batch(self, x)
+    return _on_batch(self, 'predict_on_batch', x)
