@@ -140,6 +140,7 @@ def save(self:Artifact,
     said = f'{folder}: its former report, of another model, is now in'
     warnings.warn(f"{said} {earlier}/: {', '.join(kept)}", stacklevel=2)
 
+# %% ../../nbs/serving/10_artifact.ipynb #09c34aad
 def keep_earlier(folder, new) -> list[str]:
     "Copy a folder's report, or the one before, into a new folder's earlier."
     source, names = folder, report_names(folder)

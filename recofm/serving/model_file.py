@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['members', 'kept', 'check_finite', 'named_parts', 'plain_names', 'write_model', 'without_times', 'members_of',
            'Stored', 'arrays_in', 'check_array', 'weights_of', 'objects_in', 'check_object', 'check_sizes',
-           'check_config', 'registered', 'fields_of', 'check_compiled', 'inspect', 'check_written', 'read_model',
-           'check_kinds', 'built', 'essence']
+           'check_config', 'registered', 'fields_of', 'check_compiled', 'inspect', 'check_written', 'check_kinds',
+           'built', 'essence', 'read_model']
 
 # %% ../../nbs/serving/09_model_file.ipynb #65befd74
 import io
@@ -169,6 +169,7 @@ def check_array(path, array):
     expected = f'expected {path[:99]} to be numbers that the file holds'
     raise ValueError(f'{expected}. Received {array.dtype} {array.shape}')
 
+# %% ../../nbs/serving/09_model_file.ipynb #9b18ef0c
 def weights_of(
     opened # `model.weights.h5`, open
 ) -> dict:
@@ -259,6 +260,7 @@ def registered(content, name) -> str:
     own = isinstance(other, str) and cls and get_registered_object(other) is cls
     return other if own else known
 
+# %% ../../nbs/serving/09_model_file.ipynb #d153bd23
 def fields_of(content) -> list:
     "The fields that a configuration says a model is made from."
     columns = content['config'].get('feature_columns')
@@ -315,23 +317,7 @@ def check_written(
         said = 'The model is written, and will not be read again'
         warnings.warn(f'{said}: {one_line(e)}', stacklevel=2)
 
-def read_model(
-    file: Path,   # `model.keras`
-    name: str,    # Of the model's class, which is registered
-    module: str,  # Where it is defined
-    fit=fields_of # Called with the configuration before a model is built
-):
-    "The saved model, where the file is what it should be."
-    with reading(file, f'a model {name} of Keras'):
-        content, weights = inspect(file, name, module)
-        fit(content)
-        total = sum(n for n, *_ in weights.values())
-        with bounded_variables(4*total + 2**26, 4*len(weights) + 64):
-            model = built(file)
-        check_kinds(model, weights)
-    check_finite(model, file)
-    return model
-
+# %% ../../nbs/serving/09_model_file.ipynb #f4b2b9a0
 def check_kinds(model, weights):
     "A `ValueError` where the weights are not, one by one, the model's."
     found = Counter()
@@ -349,6 +335,7 @@ def check_kinds(model, weights):
     raise ValueError(f'expected the {expected.total()} weights of the model. '
                      f'{received}')
 
+# %% ../../nbs/serving/09_model_file.ipynb #2922ddd7
 def built(file):
     "Keras' model; of what it says of an error, what matters."
     try: return load_model(file)
@@ -361,3 +348,21 @@ def essence(text) -> str:
     text = bold[1] if bold else text
     text = text.rpartition('Exception encountered: ')[2]
     return f"expected arguments that fit. Received {text}"
+
+# %% ../../nbs/serving/09_model_file.ipynb #2a828ff0
+def read_model(
+    file: Path,   # `model.keras`
+    name: str,    # Of the model's class, which is registered
+    module: str,  # Where it is defined
+    fit=fields_of # Called with the configuration before a model is built
+):
+    "The saved model, where the file is what it should be."
+    with reading(file, f'a model {name} of Keras'):
+        content, weights = inspect(file, name, module)
+        fit(content)
+        total = sum(n for n, *_ in weights.values())
+        with bounded_variables(4*total + 2**26, 4*len(weights) + 64):
+            model = built(file)
+        check_kinds(model, weights)
+    check_finite(model, file)
+    return model

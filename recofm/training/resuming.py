@@ -325,6 +325,7 @@ def on_train_begin(self:Resume, logs=None):
     if self.resume and self.file.exists(): self.take(read_state(self.file))
     else: self.keep(0)
 
+# %% ../../nbs/training/40_resuming.ipynb #8939eeb9
 @patch
 def on_epoch_begin(self:Resume, epoch, logs=None):
     "Tell a `History` that has forgotten since."
