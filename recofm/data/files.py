@@ -188,7 +188,9 @@ def arrays_of(
         for name, info in check_members(archive, size, known).items():
             with archive.open(info) as member:
                 shape, order, dtype = check_head(member, name, info.file_size)
-                flat = np.frombuffer(bytearray(member.read()), dtype)
+                content = bytearray(info.file_size - member.tell())
+                member.readinto(content)
+                flat = np.frombuffer(content, dtype)
                 found[name] = flat.reshape(shape, order=order)
     return found
 

@@ -420,7 +420,7 @@ def stopped(broken, history, place=None):
     if isinstance(broken, ValueError):
         return ValueError(f'{broken}. Saved in {place}: {best}')
     saved = f': {best} is saved in {place}' if place else ''
-    said = f'Stopped in epoch {n + 1}{saved}. Go on with --resume'
+    said = f'Stopped in epoch {n + 1}{saved}. Go on with resume=True'
     return type(broken)(said)
 
 # %% ../../nbs/runs/10_run.ipynb #9ffdd590

@@ -77,20 +77,25 @@ def model_arguments(
 # %% ../../nbs/runs/05_settings.ipynb #ba447abc
 task_names = 'click', 'rating'
 
+def _is(value, *kinds) -> bool:
+    "Whether a value is of these kinds; a truth is no number."
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
 def check_numbers(settings):
     "A `ValueError` for a number that no training can use, or JSON not hold."
     nearest(settings.task, task_names, 'a task')
     for name in ('epochs', 'batch_size', 'patience', 'decay_after'):
         check_count('A run', name, getattr(settings, name))
-    real = int, float
     rate, decay, seed = settings.learning_rate, settings.decay, settings.seed
     for good, expected, received in (
-        (isinstance(rate, real) and 0 < rate < np.inf,
+        (_is(rate, int, float) and 0 < rate < np.inf,
          'a finite learning_rate above 0', rate),
-        (isinstance(decay, real) and 0 < decay < 1,
+        (_is(decay, int, float) and 0 < decay < 1,
          'a decay above 0 and below 1', decay),
-        (isinstance(seed, int) and 0 <= seed < 2**32,
-         'a seed that is a whole number from 0 to 2**32 - 1', seed)):
+        (_is(seed, int) and 0 <= seed < 2**32,
+         'a seed that is a whole number from 0 to 2**32 - 1', seed),
+        (settings.label is None or _is(settings.label, str) and settings.label,
+         'a label that names a column', settings.label)):
         if good: continue
         raise ValueError(f'Expected {expected}. Received {received!r}')
     try: json.dumps(vars(settings), allow_nan=False)
@@ -171,4 +176,6 @@ def load(cls:Settings,
         raise ValueError(f'{expected}. Received {shown(found)}')
     found.pop('versions', None)
     with reading(file, 'the settings of a run'):
-        return settings_from(found, str(file))
+        settings = settings_from(found, str(file))
+        check_numbers(settings)
+    return settings

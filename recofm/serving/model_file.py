@@ -233,7 +233,7 @@ def check_config(
     content,     # Of `config.json`
     name: str,   # Of the model's class
     module: str, # Where the artifact says that it is defined
-    most: int    # Numbers in the weights
+    most: int    # Bytes of the weights
 ):
     "A `ValueError` where this is not a configuration of that class."
     wanted = dict(class_name=name, module=module,

@@ -137,15 +137,17 @@ def check_parts(state):
         received = type(state[name]).__name__
         expected = f'expected {name} to be of {kind.__name__}'
         raise ValueError(f'{expected}. Received {received}')
-    seed = state['order_seed']
-    whole = seed is None or type(seed) is int and seed >= 0
-    if state['epochs'] < 0 or not whole:
-        expected = 'expected epochs and a seed of at least 0'
-        raise ValueError(f"{expected}. Received {state['epochs']} and {seed}")
+    for name in ('epochs', 'order_seed'):
+        n = state[name]
+        if n is None and name == 'order_seed': continue
+        if type(n) is int and n >= 0: continue
+        raise ValueError(f'expected {name} to be at least 0. Received {n!r}')
     past = state['history']
-    columns = [past['epoch'], *past['history'].values()]
-    if all(isinstance(column, list) for column in columns): return state
-    raise ValueError('expected a list of each metric. Received something else')
+    for name, column in dict(epoch=past['epoch'], **past['history']).items():
+        if isinstance(column, list): continue
+        expected = f'expected {name!r} of the history to be a list'
+        raise ValueError(f'{expected}. Received {type(column).__name__}')
+    return state
 
 # %% ../../nbs/training/35_states.ipynb #023fcfae
 def differences(
