@@ -1,4 +1,5 @@
 "A folder is whole, or as it was; and what nobody marked is nobody's to touch."
+import errno
 import json
 import os
 import random
@@ -330,3 +331,32 @@ def test_the_places_to_try(tmp_path):
     assert [p.name for p in near] == ['o', 'o-2', 'o-4']
     assert len(list(somewhere(tmp_path/'o'))) == 4
     assert len(list(somewhere('/'))) == 2
+
+
+def test_links_that_lead_in_a_circle_are_said(tmp_path):
+    from recofm.serving import Artifact
+    from recofm.serving.folder import check_place
+    (tmp_path/'loop').symlink_to('loop')
+    for door in check_place, Artifact.load:
+        with pytest.raises(ValueError, match='Expected .*loop'):
+            door(tmp_path/'loop')
+
+
+def test_a_disk_that_is_full_from_the_start_is_named(tmp_path, monkeypatch):
+    from recofm.serving import folder as page
+    def full(fd): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr(page, 'sign', full)
+    said = f'Received .*{tmp_path.name}.*: No space left on device'
+    with pytest.raises(ValueError, match=said):
+        with page.locked(tmp_path/'out'): pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_places_that_take_nothing_are_left_as_they_were(
+        tmp_path, monkeypatch):
+    from recofm.serving import folder as page
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path/'temporary'))
+    (tmp_path/'temporary').mkdir()
+    for place in page.somewhere(tmp_path/'out'):
+        with page.locked(place): pass
+    assert [p.name for p in tmp_path.rglob('*')] == ['temporary']

@@ -204,3 +204,43 @@ def test_good_epochs_before_an_explosion_are_saved(
     found = metrics(tmp_path/'out')
     assert (found['epochs'], found['ended']) == (1, 'diverged')
     loaded(tmp_path/'out')
+
+
+def test_a_run_can_replace_the_folder_that_it_was_started_in(
+        frame, tmp_path, monkeypatch):
+    (tmp_path/'here').mkdir()
+    monkeypatch.chdir(tmp_path/'here')
+    artifact, _, said = trained(frame, '.')
+    assert 'Saved in .: the model' in said
+    same_scores(artifact, tmp_path/'here', frame)
+
+
+def test_a_state_that_is_refused_is_named_as_it_lies(frame, tmp_path):
+    from recofm.runs.run import run
+    trained(frame, tmp_path/'out')
+    kept = tmp_path/'out'/'state.npz'
+    kept.write_bytes(kept.read_bytes()[:999])
+    with redirect_stdout(StringIO()):
+        with pytest.raises(ValueError, match=f'{kept}: expected an npz'):
+            run(frame, settings(), tmp_path/'out', resume=True)
+    assert kept.stat().st_size == 999
+    assert os.listdir(tmp_path) == ['out']
+
+
+def test_a_break_behind_the_last_epoch_names_no_other():
+    from recofm.runs.run import stopped
+    rows = pd.DataFrame(dict(epoch=[1, 2]))
+    said = str(stopped(KeyboardInterrupt(), rows, 'out', epochs=2))
+    assert said.startswith('Stopped after epoch 2: the best of 2 epochs is')
+    said = str(stopped(KeyboardInterrupt(), rows, 'out', epochs=3))
+    assert said.startswith('Stopped in epoch 3: the best of 2 epochs is')
+
+
+def test_targets_too_far_apart_are_refused_without_a_warning(
+        frame, tmp_path, recwarn):
+    from recofm.runs.run import run
+    wild = frame.assign(label=frame.label.astype('float64') * 1e200)
+    said = 'expected a target that float32 can hold'
+    with pytest.raises(ValueError, match=said):
+        run(wild, settings(task='rating'), tmp_path/'out')
+    assert [str(w.message) for w in recwarn] == []

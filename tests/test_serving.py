@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from copy import deepcopy
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -406,6 +407,8 @@ def test_a_fork_says_that_it_would_hang(artifact, tmp_path):
         fit_valid=lambda: model.fit(
             rows, np.ones((1, 1)), validation_data=(rows, np.ones((1, 1)))),
         predict_on_batch=lambda: model.predict_on_batch(rows),
+        new=lambda: type(model)(model.fields),
+        copied=lambda: deepcopy(model),
         in_a_fork_of_it=lambda: in_a_fork(lambda: model.score(rows), 20))
     for name, call in calls.items():
         said = in_a_fork(call)

@@ -274,21 +274,22 @@ def saved_when(out) -> tuple:
     except OSError: return ()
     return about.st_ino, about.st_mtime_ns
 
-def last_word(out, before) -> str:
+def last_word(out, place, before) -> str:
     "What there is when a run has ended outside of its training."
-    if saved_when(out) not in (before, ()):
+    if saved_when(place) not in (before, ()):
         return f'Ended in the report; the model is saved in {out}'
-    state = workspace(Path(out).resolve())/'state.npz'
+    state = workspace(place)/'state.npz'
     if state.exists(): return 'Ended between epochs. Go on with --resume'
     return 'Ended before training; nothing was written'
 
 @contextmanager
 def explained(out):
     "An interrupt says what there is, in the words of the command line."
-    before = saved_when(out)
+    place = Path(os.path.realpath(out))   # its links may change, and `.` too
+    before = saved_when(place)
     try: yield
     except KeyboardInterrupt as e:
-        said = str(e) or last_word(out, before)
+        said = str(e) or last_word(out, place, before)
         raise type(e)(said.replace('resume=True', '--resume')) from None
 
 # %% ../../nbs/cli/20_train.ipynb #e1acdc78

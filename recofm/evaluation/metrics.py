@@ -105,7 +105,8 @@ def rmse(
 ) -> float:     # In the target's unit, >= 0
     "The root of the mean squared error."
     pair = (x.astype('float64') for x in _pair(target, prediction))
-    return float(root_mean_squared_error(*pair))
+    with np.errstate(over='ignore'):    # infinite says it
+        return float(root_mean_squared_error(*pair))
 
 # %% ../../nbs/evaluation/10_metrics.ipynb #65cfe48c
 def mae(

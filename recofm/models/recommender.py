@@ -131,6 +131,7 @@ class Recommender(TrainsInGroups, keras.Model):
         register_keras_serializable('recofm')(cls)
 
     def __new__(cls, *args, **kwargs):
+        check_process()
         self = super().__new__(cls, *args, **kwargs)
         arguments = bound_arguments(cls, *args, **kwargs)
         object.__setattr__(self, 'arguments', arguments)

@@ -399,9 +399,11 @@ def state_file(space, out, resume):
     fetched = resume and of_ended.is_file() and not file.exists()
     if fetched: shutil.copyfile(of_ended, file)
     try: yield file
-    except ValueError:       # nothing was learned
-        if fetched: file.unlink(missing_ok=True)
-        raise
+    except ValueError as e:  # nothing was learned
+        if not fetched: raise
+        file.unlink(missing_ok=True)
+        said = str(e).replace(str(file), str(of_ended))
+        raise ValueError(said) from None
 
 def introduced(artifact, settings, batches, state, resume) -> str:
     "What is said before the first epoch."
@@ -413,14 +415,15 @@ def introduced(artifact, settings, batches, state, resume) -> str:
     return f"{said}\nGoing on after epoch {read_state(state)['epochs']}\n"
 
 # %% ../../nbs/runs/10_run.ipynb #a31c7b49
-def stopped(broken, history, place=None):
+def stopped(broken, history, place=None, epochs=None):
     "The break again, saying how far the run has come and how to go on."
     n = len(history)
     best = f'the best of {n} epochs' if n > 1 else 'the only whole epoch'
     if isinstance(broken, ValueError):
         return ValueError(f'{broken}. Saved in {place}: {best}')
     saved = f': {best} is saved in {place}' if place else ''
-    said = f'Stopped in epoch {n + 1}{saved}. Go on with resume=True'
+    where = f'after epoch {n}' if n == epochs else f'in epoch {n + 1}'
+    said = f'Stopped {where}{saved}. Go on with resume=True'
     return type(broken)(said)
 
 # %% ../../nbs/runs/10_run.ipynb #9ffdd590
@@ -446,9 +449,9 @@ def put_beside(place, written, state):
     state.unlink(missing_ok=True)
 
 # %% ../../nbs/runs/10_run.ipynb #401052e0
-def shown_place(place, out) -> str:
+def shown_place(place, out, wished) -> str:
     "The folder as the caller wrote it, where the artifact lies there."
-    return str(out if Path(out).resolve() == place else place)
+    return str(out if wished == place else place)
 
 def saved_line(place, names) -> str:
     "Where the model lies, and what beside it."
@@ -469,6 +472,7 @@ def run(
     "Split, fit, train, save and measure: the artifact, a table of metrics."
     check_all(settings, out)
     check_report(report or {})
+    wished = Path(out).resolve() # It may be where we are, and is replaced
     with locked(out) as space, state_file(space, out, resume) as state:
         artifact, parts, batches = prepared(frame, settings)
         print(introduced(artifact, settings, batches, state, resume))
@@ -480,7 +484,7 @@ def run(
         table, written = reported(artifact, parts, batches, settings, history,
                                   broken)
         put_beside(place, written, state)
-    shown = shown_place(place, out)
-    if broken: raise stopped(broken, history, shown)
+    shown = shown_place(place, out, wished)
+    if broken: raise stopped(broken, history, shown, settings.epochs)
     print(f'\n{saved_line(shown, report_names(place))}')
     return artifact, table

@@ -25,7 +25,7 @@ from .catalogue import (
     Catalogue, check_fingerprint, fingerprint)
 from .folder import (
     add_report, check_place, check_report, current, earlier, locked,
-    part_names, put, report_names, somewhere)
+    part_names, put, report_names, resolved, somewhere)
 
 # %% ../../nbs/serving/10_artifact.ipynb #360d5f56
 def difference(
@@ -284,7 +284,7 @@ def load(cls:Artifact,
     folder # Where `Artifact.save` wrote
 ) -> Artifact:
     "The artifact that lies in the folder, all its parts whole and fitting."
-    folder = Path(folder).resolve()
+    folder = resolved(folder)
     for last in (False, False, True):
         before = moment(folder)
         try: parts = load_parts(current(folder))

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['part_names', 'earlier', 'reserved', 'mark', 'unlocked', 'check_report', 'is_plain', 'content_of', 'report_names',
-           'is_artifact', 'others_in', 'check_place', 'check_alone', 'no_place', 'workspace', 'is_ours', 'is_begun',
-           'check_space', 'lock_file', 'hold', 'held', 'enter', 'sign', 'sweep', 'put_back', 'remove', 'beside',
-           'locked', 'leave', 'sync', 'sync_one', 'put', 'current', 'somewhere', 'add_report', 'copy_linked']
+           'is_artifact', 'others_in', 'resolved', 'check_place', 'check_alone', 'no_place', 'workspace', 'is_ours',
+           'is_begun', 'check_space', 'lock_file', 'hold', 'held', 'enter', 'sign', 'sweep', 'put_back', 'remove',
+           'beside', 'locked', 'leave', 'let_go', 'sync', 'sync_one', 'put', 'current', 'somewhere', 'add_report',
+           'copy_linked']
 
 # %% ../../nbs/serving/08_folder.ipynb #a663f966
 import json
@@ -84,12 +85,22 @@ def others_in(
               if p.name not in before]
     return sorted(there)
 
+# %% ../../nbs/serving/08_folder.ipynb #7c1e50aa
+def resolved(
+    folder
+) -> Path:
+    "Its absolute path without links; a `ValueError` where they go in circles."
+    try: return Path(folder).resolve()
+    except RuntimeError: pass
+    received = f'{folder}, whose links lead in a circle'
+    raise ValueError(f'Expected a folder. Received {received}')
+
 # %% ../../nbs/serving/08_folder.ipynb #6346ab1c
 def check_place(
     folder # Where an artifact is to be saved
 ) -> Path:
     "The folder's absolute path, where an artifact can take its place."
-    folder = Path(folder).resolve()
+    folder = resolved(folder)
     if folder.is_mount():
         expected = 'Expected a folder that can be replaced'
         received = f'the mount point {folder}: save into a folder inside it'
@@ -206,7 +217,10 @@ def enter(
             fd = lock_file(space)
         except OSError as e:
             raise no_place(space, f': {e.strerror}') from None
-    sign(fd)
+    try: sign(fd)
+    except OSError as e:
+        let_go(space, fd)
+        raise no_place(space, f': {e.strerror}') from None
     return fd
 
 def sign(fd):
@@ -272,8 +286,12 @@ def locked(
 
 def leave(space, folder, fd):
     "Sweep, remove the workspace where nothing is in it, and let go."
+    with suppress(OSError): sweep(space, folder)
+    let_go(space, fd)
+
+def let_go(space, fd):
+    "Remove the workspace where nothing is in it, and let go of its lock."
     with suppress(OSError):
-        sweep(space, folder)
         if os.listdir(space) == ['lock']:
             os.remove(space/'lock')
             space.rmdir()
@@ -336,7 +354,9 @@ def somewhere(
     yield (folder := Path(folder).resolve())
     if folder.name: yield from islice(beside(folder), 2)
     with suppress(OSError):
-        yield Path(gettempdir())/f'recofm-{uuid4().hex[:8]}'/folder.name
+        far = Path(gettempdir())/f'recofm-{uuid4().hex[:8]}'
+        yield far/folder.name
+        far.rmdir()    # it could not be written there either
 
 # %% ../../nbs/serving/08_folder.ipynb #138dca47
 def add_report(
