@@ -1,5 +1,6 @@
 "What every test needs: where the project is, and whether slow cells run too."
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,11 @@ import pytest
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('MPLBACKEND', 'agg')
 root = Path(__file__).parents[1]
+
+# A shell ignores Ctrl-C in what it runs behind itself, and that is inherited;
+# what the tests start is to be ended by it
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):

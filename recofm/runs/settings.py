@@ -88,8 +88,8 @@ def check_numbers(settings):
         check_count('A run', name, getattr(settings, name))
     rate, decay, seed = settings.learning_rate, settings.decay, settings.seed
     for good, expected, received in (
-        (_is(rate, int, float) and 0 < rate < np.inf,
-         'a finite learning_rate above 0', rate),
+        (_is(rate, int, float) and 0 < rate <= np.finfo('float32').max,
+         'a learning_rate above 0 that is finite in float32', rate),
         (_is(decay, int, float) and 0 < decay < 1,
          'a decay above 0 and below 1', decay),
         (_is(seed, int) and 0 <= seed < 2**32,
