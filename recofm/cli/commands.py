@@ -81,7 +81,8 @@ def in_words(
     plain = re.sub(r'\x1b\[[0-9;]*m', '', str(error))    # Keras writes bold
     text = ' '.join(plain.split())
     if is_of_memory(error): return f'{more_memory}. Received: {_cut(text)}'
-    if 'ResourceExhaustedError' in text: return f'{more_memory}. Received: a ResourceExhaustedError'
+    if 'ResourceExhaustedError' in text:
+        return f'{more_memory}. Received: a ResourceExhaustedError'
     if package := lacking_package(error):
         return f'Expected the package {package!r}. Received: {text}'
     if isinstance(error, OSError) and error.filename and error.strerror:

@@ -87,8 +87,9 @@ def check_numbers(settings):
     for name in ('epochs', 'batch_size', 'patience', 'decay_after'):
         check_count('A run', name, getattr(settings, name))
     rate, decay, seed = settings.learning_rate, settings.decay, settings.seed
+    largest = float(np.finfo('float32').max)
     for good, expected, received in (
-        (_is(rate, int, float) and 0 < rate <= np.finfo('float32').max,
+        (_is(rate, int, float) and 0 < rate <= largest,
          'a learning_rate above 0 that is finite in float32', rate),
         (_is(decay, int, float) and 0 < decay < 1,
          'a decay above 0 and below 1', decay),
