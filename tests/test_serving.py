@@ -297,7 +297,18 @@ def test_a_score_that_is_no_number_is_not_given_out(artifact):
             score(pd.DataFrame([seen, far, seen, far]))
 
 
-def test_a_class_of_ones_own(artifact, tmp_path):
+@pytest.fixture
+def registered():
+    "The classes that Keras knows; those of a test are forgotten after it."
+    from keras.saving import get_custom_objects
+    objects = get_custom_objects()
+    before = dict(objects)
+    yield objects
+    objects.clear()
+    objects.update(before)
+
+
+def test_a_class_of_ones_own(artifact, tmp_path, registered):
     "Registered by recofm when it is defined, and then by its author."
     from keras.saving import register_keras_serializable
     from recofm.models import FM
@@ -312,6 +323,7 @@ def test_a_class_of_ones_own(artifact, tmp_path):
         Artifact(model, artifact.schema).save(tmp_path/kind.__name__)
         again = Artifact.load(tmp_path/kind.__name__)
         assert type(again.model) is kind
+    assert {'recofm>Mine', 'somewhere>Theirs'} <= set(registered)
 
 
 def test_what_will_not_be_read_again_is_said_when_it_is_written(
