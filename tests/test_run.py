@@ -601,6 +601,39 @@ def test_an_interrupt_that_python_drops_comes_again():
         time.sleep(5)
 
 
+@pytest.mark.parametrize('kind', [ImportError, RuntimeError, AttributeError])
+def test_an_error_made_out_of_an_interrupt_is_one_line(kind, monkeypatch,
+                                                       capsys):
+    "As modules in C make one, and TensorFlow while it traces."
+    def recommend(args):
+        try: signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt: raise kind('initialization failed')
+    recommend.__doc__ = 'End.'
+    monkeypatch.setattr('recofm.cli.recommend.recommend', recommend)
+    with pytest.raises(SystemExit) as e:
+        main(['recommend', 'runs/none', '--user', '7'])
+    assert e.value.code == 143
+    assert capsys.readouterr().err == 'recofm: Ended by SIGTERM\n'
+
+
+def test_an_error_with_a_message_is_said_after_an_interrupt(monkeypatch):
+    def recommend(args):
+        try: signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt: raise ValueError('Expected more room')
+    recommend.__doc__ = 'End.'
+    monkeypatch.setattr('recofm.cli.recommend.recommend', recommend)
+    assert 'Expected more room' in mistake('recommend', 'x', '--user', '7')
+
+
+def test_a_signal_when_all_is_done_changes_nothing(parts, tmp_path):
+    "TensorFlow takes a second to go."
+    with Running(parts, tmp_path/'out', '--epochs', 1) as run:
+        run.wait_for('Saved in ')
+        time.sleep(.2)
+        status, errors = run.end(signal.SIGTERM)
+    assert (status, errors) == (0, '')
+
+
 def test_what_is_ignored_stays_ignored():
     "So does `nohup` in a shell, and every job in the background of one."
     former = signal.signal(signal.SIGINT, signal.SIG_IGN)

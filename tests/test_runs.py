@@ -179,6 +179,34 @@ def test_a_break_in_the_first_epoch_saves_no_model(
     assert not (tmp_path/'out').exists()
 
 
+def test_a_break_before_the_first_callback_is_one_too(
+        frame, tmp_path, monkeypatch):
+    from recofm.runs.run import DivergenceGuard, run
+    def broken(self, logs): raise KeyboardInterrupt
+    monkeypatch.setattr(DivergenceGuard, 'on_train_begin', broken)
+    with redirect_stdout(StringIO()):
+        with pytest.raises(KeyboardInterrupt, match='Stopped in epoch 1. Go'):
+            run(frame, settings(), tmp_path/'out')
+
+
+@pytest.mark.parametrize('error, kind', [
+    (MemoryError('no room'), RuntimeError), (OSError('no disk'), RuntimeError)])
+def test_an_error_after_good_epochs_saves_them(
+        error, kind, frame, tmp_path, monkeypatch):
+    from recofm.runs.run import Validation, run
+    validate = Validation.on_epoch_end
+    def on_epoch_end(self, epoch, logs):
+        if epoch == 2: raise error
+        validate(self, epoch, logs)
+    monkeypatch.setattr(Validation, 'on_epoch_end', on_epoch_end)
+    with redirect_stdout(StringIO()):
+        with pytest.raises(kind, match=f'{error}. Saved in .*out: the best'):
+            run(frame, settings(), tmp_path/'out')
+    found = metrics(tmp_path/'out')
+    assert (found['epochs'], found['ended']) == (2, 'failed')
+    loaded(tmp_path/'out')
+
+
 def test_a_loss_that_explodes_is_named_and_never_the_best(frame, tmp_path):
     from recofm.runs.run import run
     wild = settings(learning_rate=1e9, arguments=dict(v_reg=.1))

@@ -10,8 +10,9 @@ __all__ = ['more_memory', 'going_on', 'shown_versions', 'add_command', 'parser',
 import os
 import re
 import sys
-from .ends import (
-    Signals, exit_status, last_line, outlets, plain_warnings, unwritten)
+from recofm.cli.ends import (
+    Signals, exit_status, last_line, meant_by, outlets, plain_warnings,
+    unwritten)
 
 # %% ../../nbs/cli/40_commands.ipynb #ab633774
 def shown_versions() -> str:
@@ -108,7 +109,7 @@ def run_command(argv):
             args = parser().parse_args(argv)
             if hasattr(args, 'resume'): signals.second += going_on
             args.command(args)
-        except (Exception, KeyboardInterrupt) as e: end_early(e)
+        except (Exception, KeyboardInterrupt) as e: end_early(meant_by(e))
     if error := unwritten(streams[0]):
         expected = 'Expected an output that can be written'
         sys.exit(f'recofm: {expected}. Received: {error.strerror}')

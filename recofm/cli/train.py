@@ -16,7 +16,7 @@ from argparse import Namespace
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from .ends import quiet
+from .ends import meant_by, quiet
 from recofm.cli.options import (
     all_options, column_options, names_in, recipe_of, resolved, whole_numbers,
     worded)
@@ -277,7 +277,7 @@ def saved_when(out) -> tuple:
 def last_word(out, place, before) -> str:
     "What there is when a run has ended outside of its training."
     if saved_when(place) not in (before, ()):
-        return f'Ended in the report; the model is saved in {out}'
+        return f'Ended; the model is saved in {out}. Go on with --resume'
     state = workspace(place)/'state.npz'
     if state.exists(): return 'Ended between epochs. Go on with --resume'
     return 'Ended before training; nothing was written'
@@ -288,9 +288,11 @@ def explained(out):
     place = Path(os.path.realpath(out))   # its links may change, and `.` too
     before = saved_when(place)
     try: yield
-    except KeyboardInterrupt as e:
-        said = str(e) or last_word(out, place, before)
-        raise type(e)(said.replace('resume=True', '--resume')) from None
+    except (Exception, KeyboardInterrupt) as error:
+        end = meant_by(error)
+        if not isinstance(end, KeyboardInterrupt): raise
+        said = str(end) or last_word(out, place, before)
+        raise type(end)(said.replace('resume=True', '--resume')) from None
 
 # %% ../../nbs/cli/20_train.ipynb #e1acdc78
 def train(args):

@@ -131,8 +131,6 @@ class Progress(keras.callbacks.Callback):
     def __init__(self, task='click', verbose=True):
         super().__init__()
         self.task, self.verbose = tasks[task], verbose
-
-    def on_train_begin(self, logs=None):
         self.best = np.inf if self.task.mode == 'min' else -np.inf
         self.rows = []
 
@@ -202,7 +200,7 @@ def learn(model, settings, batches, verbose=True, keep=()) -> tuple:
     *_, stop, progress = callbacks
     try: model.fit(of_size(train, settings.batch_size), verbose=0,
                    epochs=settings.epochs, callbacks=[*callbacks, *keep])
-    except (KeyboardInterrupt, ValueError) as error:
+    except (Exception, KeyboardInterrupt) as error:
         if not (stop.best_weights or isinstance(error, KeyboardInterrupt)):
             raise
         broken = error
@@ -319,7 +317,8 @@ def metrics_of(table, model) -> dict:
 def ended(settings, history, broken) -> str:
     "Why the training ended, in a word."
     if isinstance(broken, KeyboardInterrupt): return 'interrupted'
-    if broken: return 'diverged'
+    if isinstance(broken, ValueError): return 'diverged'
+    if broken: return 'failed'
     return 'epochs' if len(history) == settings.epochs else 'patience'
 
 def as_bytes(content) -> bytes:
@@ -419,8 +418,9 @@ def stopped(broken, history, place=None, epochs=None):
     "The break again, saying how far the run has come and how to go on."
     n = len(history)
     best = f'the best of {n} epochs' if n > 1 else 'the only whole epoch'
-    if isinstance(broken, ValueError):
-        return ValueError(f'{broken}. Saved in {place}: {best}')
+    if not isinstance(broken, KeyboardInterrupt):
+        kind = ValueError if isinstance(broken, ValueError) else RuntimeError
+        return kind(f'{broken}. Saved in {place}: {best}')
     saved = f': {best} is saved in {place}' if place else ''
     where = f'after epoch {n}' if n == epochs else f'in epoch {n + 1}'
     said = f'Stopped {where}{saved}. Go on with resume=True'
@@ -485,6 +485,7 @@ def run(
                                   broken)
         put_beside(place, written, state)
     shown = shown_place(place, out, wished)
-    if broken: raise stopped(broken, history, shown, settings.epochs)
+    if broken:
+        raise stopped(broken, history, shown, settings.epochs) from broken
     print(f'\n{saved_line(shown, report_names(place))}')
     return artifact, table
