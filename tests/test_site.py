@@ -272,3 +272,9 @@ def test_parameters_stand_in_their_columns(page):
     "A default `None` stands beside its type, not in the cell of the name."
     misplaced = r'<td>[^<]* \| NoneType[^<]*</td>|<td>[^<]*None \| None</td>'
     assert re.findall(misplaced, page.text) == []
+
+
+@each_page
+def test_no_page_names_a_temporary_folder(page):
+    "It is of one machine at one moment, and of no use to a reader."
+    assert not re.findall(r'/tmp/tmp\w{8}|/var/folders/\w+', page.text)
