@@ -5,27 +5,32 @@
 # %% auto #0
 __all__ = ['headings', 'array_key', 'named_by', 'kind_words', 'kind_options', 'check_words', 'by_word', 'options_for', 'wish',
            'wished_columns', 'check_named', 'asked_columns', 'check_target_name', 'check_share', 'shared_vocabularies',
-           'Schema', 'fit_columns', 'target_of', 'unit_of', 'side_by_side', 'plain_columns', 'array_names',
-           'arrays_by_column', 'restored', 'same_vocabulary', 'check_same_vocabulary', 'label_and_unit',
-           'check_restored']
+           'Schema', 'count_into', 'fit_columns', 'target_of', 'Target', 'is_source', 'among_rows', 'counted_in',
+           'count_all', 'side_by_side', 'plain_columns', 'array_names', 'arrays_by_column', 'restored',
+           'same_vocabulary', 'check_same_vocabulary', 'label_and_unit', 'check_restored']
 
 # %% ../../nbs/data/30_schema.ipynb #366f8432
 import re
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from itertools import chain
 from pathlib import Path
 import numpy as np
+import pyarrow as pa
 from fastcore.basics import patch
+from tqdm import tqdm
 from .cells import numbers, refuse, shown
 from .columns import (
-    Categorical, Column, check_complete, clip_cure, kind_named, kinds)
+    Categorical, Column, check_complete, clip_cure, kind_named, kinds,
+    merge_moments, moments_of)
 from .fields import check_count, sides
 from .files import (
     FORMAT, formats, load_pair, read_content, reading, save_pair)
 from .inputs import mean_and_scale
-from .tables import as_frame, check_columns, with_hint
+from .tables import (
+    as_frame, as_source, check_columns, check_names, with_hint)
 from .vocabulary import merge_counts
 
 # %% ../../nbs/data/30_schema.ipynb #6feb256b
@@ -218,9 +223,14 @@ class Schema:
     def fields(self): return [c.field for c in self.columns]
 
 # %% ../../nbs/data/30_schema.ipynb #3c8b58dd
-def fit_columns(frame, columns, share=()) -> list[Column]:
-    "The columns, fit on the rows of `frame`."
-    counted = {c.name: c.count(frame[c.name]) for c in columns}
+def count_into(counted: dict, part, columns) -> dict:
+    "What was counted of each column, by its name, with one more part."
+    own = {c.name: c.count(part[c.name]) for c in columns}
+    if not counted: return own
+    return {c.name: c.merge(counted[c.name], own[c.name]) for c in columns}
+
+def fit_columns(counted, columns, share=()) -> list[Column]:
+    "The columns, fit on what was counted."
     shared = shared_vocabularies(columns, counted, share)
     first = {name: names[0] for names in share for name in names}
     columns = [replace(c, shared=first[c.name]) if c.name in first else c
@@ -239,14 +249,75 @@ def target_of(frame, label) -> np.ndarray:
     refuse(frame[label], int(wrong.argmax()), label,
            'a target that float32 can hold', clip_cure(label, -1e6, 1e6))
 
-def unit_of(y) -> tuple|None:
-    "Mean and standard deviation of a target; None for zeros and ones."
-    return None if np.isin(y, (0, 1)).all() else mean_and_scale(y)
+@dataclass(frozen=True)
+class Target:
+    "The column to predict, which is counted as the others are."
+    name: str # Of the column
+    takes_numbers = True
+
+    def count(self, column):
+        y = target_of({self.name: column}, self.name)
+        return np.isin(y, (0, 1)).all(), moments_of(y)
+
+    def merge(self, one, other):
+        return one[0] and other[0], merge_moments(one[1], other[1])
+
+    def finish(self, counted, vocabulary=None):
+        "Mean and standard deviation; None for zeros and ones."
+        truths, m = counted
+        if truths: return None
+        if m.low == m.high: return mean_and_scale([m.low])
+        return float(m.mean), float(np.sqrt(m.squares / m.n))
+
+# %% ../../nbs/data/30_schema.ipynb #cb2d2290
+def is_source(
+    rows # What `Schema.fit` was given
+) -> bool:
+    "Whether rows are to be read, rather than being a table in memory."
+    if isinstance(rows, (str, Path, pa.RecordBatchReader)): return True
+    if isinstance(rows, (list, tuple)):
+        return bool(rows) and all(isinstance(r, (str, Path)) for r in rows)
+    return hasattr(rows, 'pieces')
+
+@contextmanager
+def among_rows(place, first: int, rows: int):
+    "An error inside names the piece, and the rows that it is about."
+    try: yield
+    except ValueError as e:
+        where = f'{place}, rows {first:,} to {first + rows - 1:,}'
+        raise ValueError(f'{where}: {e}') from None
+
+def counted_in(source, columns) -> dict:
+    "What the rows of a source tell of the columns, by name."
+    names, counted, rows = [c.name for c in columns], {}, 0
+    with tqdm(total=source.rows, unit=' rows', disable=None) as bar:
+        for piece in source.pieces:
+            first = rows
+            for batch in piece.batches(names, 2**17):
+                with among_rows(piece.place, rows - first, batch.num_rows):
+                    counted = count_into(counted, batch, columns)
+                rows += batch.num_rows
+                bar.update(batch.num_rows)
+    if rows: return counted
+    expected = 'Expected at least one row'
+    raise ValueError(f'{expected}. Received none in {source.place}')
+
+def count_all(rows, columns) -> dict:
+    "The same of a table in memory, or of what a source can be made of."
+    names = [c.name for c in columns]
+    if not is_source(rows):
+        frame = as_frame(rows)
+        check_columns(frame, names)
+        return count_into({}, frame, columns)
+    parsed = [c.name for c in columns if c.takes_numbers]
+    source = as_source(rows, numbers=parsed)
+    check_names(source.names, names, source.place)
+    return counted_in(source, columns)
 
 # %% ../../nbs/data/30_schema.ipynb #6afa029f
 @patch(cls_method=True)
 def fit(cls:Schema,
-    frame,                # The rows that training may see, and no others
+    rows,                 # Those of training alone: a table, or a source
     target: str|None=None,# Column of the target
     user=(),    # Columns of the user, or one; the first is the user's key
     item=(),    # Those of the item, likewise
@@ -260,10 +331,10 @@ def fit(cls:Schema,
     columns = wished_columns(named, words, dim)
     check_target_name(columns, target)
     check_share(share, columns)
-    frame = as_frame(frame)
-    check_columns(frame, [c.name for c in columns] + [target] * bool(target))
-    unit = unit_of(target_of(frame, target)) if target else None
-    return cls(fit_columns(frame, columns, share), target, unit)
+    counted_columns = columns + [Target(target)] * bool(target)
+    counted = count_all(rows, counted_columns)
+    unit = counted_columns[-1].finish(counted[target]) if target else None
+    return cls(fit_columns(counted, columns, share), target, unit)
 
 # %% ../../nbs/data/30_schema.ipynb #10971543
 headings = 'field', 'side', 'kind', 'rows', 'slots', 'learned from training'
@@ -338,12 +409,22 @@ def batches(self:Schema,
     y = self.target(frame) if there else None
     return Batches(self.inputs(frame), y, batch_size, self.mean_and_scale)
 
+# %% ../../nbs/data/30_schema.ipynb #ad35d7c8
+@patch
+def stream(self:Schema,
+    source,     # What `as_source` takes: files, Arrow tables, readers
+    cache=None, # Folder for a cache of the encoded rows; None: none
+    **options   # Of `Stream`: `batch_size`, `shuffle`, `window`, `shard`
+):
+    "The rows of a source as examples, in bounded memory."
+    from recofm.data.cache import Stream    # imports Keras
+    found = Stream(self, source, **options)
+    return found if cache is None else found.cached(cache)
+
 # %% ../../nbs/data/30_schema.ipynb #bf49fc60
 @patch
-def save(self:Schema,
-    folder # Made where it is missing
-):
-    "Write `schema.json` and `schema.npz` into the folder, both or neither."
+def taken_apart(self:Schema) -> tuple[dict, dict]:
+    "What a schema is: plain JSON, and the arrays of its columns by name."
     plain = [dict(kind=type(c).__name__, **c.arguments())
              for c in self.columns]
     unit = self.mean_and_scale
@@ -351,7 +432,14 @@ def save(self:Schema,
                    mean_and_scale=unit and list(map(float, unit)))
     arrays = {f'{i}.{name}': a for i, c in enumerate(self.columns)
               for name, a in c.arrays().items()}
-    save_pair(folder, 'schema', content, arrays)
+    return content, arrays
+
+@patch
+def save(self:Schema,
+    folder # Made where it is missing
+):
+    "Write `schema.json` and `schema.npz` into the folder, both or neither."
+    save_pair(folder, 'schema', *self.taken_apart())
 
 # %% ../../nbs/data/30_schema.ipynb #824fec20
 array_key = re.compile(r'(0|[1-9][0-9]*)\.(\w+)', re.ASCII)

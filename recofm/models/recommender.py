@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['bound_arguments', 'is_stream', 'check_keys', 'check_stream', 'checked_data', 'Recommender', 'RunningAUC',
-           'gives_probabilities', 'named_loss', 'takes_logits', 'is_of_probabilities']
+           'gives_probabilities', 'named_loss', 'takes_logits', 'is_of_probabilities', 'check_alone']
 
 # %% ../../nbs/models/10_recommender.ipynb #c55c8c0a
 import inspect
+import random
 import warnings
 from dataclasses import asdict
 from functools import partial
@@ -20,12 +21,14 @@ from ..data.batches import Batches, examples_of, slice_inputs
 from ..data.fields import as_fields, check_count
 from ..data.inputs import check_inputs, check_target
 from ..data.inputs import mean_and_scale, needs_values, slot_fields
+from ..data.streams import Stream
 from ..layers.internals import check_process, forget_calls
 from ..layers.internals import named_errors, share_policy
 from ..layers.table import ids_known
 from ..training.epochs import batches_in_order, can_group
 from ..training.epochs import TrainsInGroups, checked_weights
 from ..training.epochs import fit_in_groups, in_turn, size_of_batches
+from ..training.from_files import fit_stream, in_order
 from ..training.optimizers import SparseAdam, with_loss_scale
 
 # %% ../../nbs/models/10_recommender.ipynb #8460784c
@@ -60,7 +63,7 @@ def is_stream(
 ) -> bool:
     "Whether `x` yields batches, rather than being arrays."
     of_tf = tf.data.Dataset, tf.distribute.DistributedDataset
-    data_sets = *of_tf, keras.utils.PyDataset
+    data_sets = *of_tf, keras.utils.PyDataset, Stream
     return isinstance(x, data_sets) or hasattr(x, '__next__')
 
 # %% ../../nbs/models/10_recommender.ipynb #bbefbfd5
@@ -476,7 +479,7 @@ def _learn_target(self:Recommender, target, known=None, weights=None):
     numbers = self.target_mean, self.target_scale, self.bias, steps
     fresh = [keras.ops.convert_to_numpy(v) for v in numbers] == start
     if self._by_hand or not fresh: return
-    if np.isin(target, (0, 1)).all(): return
+    if np.isin(target, (0, 1)).all() or (target is None and not known): return
     if known is None or weights is not None:
         counts = slice(None) if weights is None else np.ravel(weights) > 0
         known = mean_and_scale(np.ravel(target)[counts])
@@ -509,10 +512,37 @@ def _checked_training(self:Recommender, x, *others) -> tuple:
     if not is_stream(x): self._learn_target(target, known, weights)
     return x, y, batch_size, weights
 
+# %% ../../nbs/models/10_recommender.ipynb #650f13ce
+def check_alone(**given):
+    "A `ValueError` for what a `Stream` brings with it."
+    if not (named := [n for n, v in given.items() if v is not None]): return
+    expected = 'Expected a Stream alone, which has a target and a batch size'
+    raise ValueError(f"{expected}. Received also {', '.join(named)}")
+
+@patch
+def _fit_stream(self:Recommender, stream, validation_data, class_weight,
+                **kwargs):
+    "`fit` of a `Stream`, after the target's mean and scale are set."
+    if validation_data is not None:
+        validation_data, size = self._checked_validation(validation_data)
+        kwargs = size | kwargs
+    self._learn_target(None, stream.mean_and_scale)
+    kwargs |= dict(callbacks=in_turn(kwargs['callbacks']),
+                   validation_data=validation_data)
+    if can_group(self, class_weight=class_weight, **kwargs):
+        unit = is_of_probabilities(self.loss)
+        with named_errors(): return fit_stream(self, stream, unit, **kwargs)
+    seed = random.getrandbits(31) if stream.shuffle else None
+    data = in_order(stream, stream.batch_size, seed)
+    if isinstance(validation_data, Stream):
+        kwargs['validation_data'] = in_order(validation_data)
+    with named_errors():
+        return keras.Model.fit(self, data, class_weight=class_weight, **kwargs)
+
 # %% ../../nbs/models/10_recommender.ipynb #a32db383
 @patch
 def fit(self:Recommender,
-    x,                    # Ids, ids and values, `Batches`, or a data set
+    x,                    # Ids, ids and values, `Batches`, a `Stream`, others
     y=None,               # Target, where `x` is arrays
     batch_size=None,      # Examples a batch, where `x` is arrays
     epochs=1,             # How often to go through the data
@@ -526,6 +556,11 @@ def fit(self:Recommender,
     **kwargs              # Of Keras' `fit`
 ):
     "Keras' `fit` on checked inputs, after the target's mean and scale are set."
+    if isinstance(x, Stream):
+        check_alone(y=y, batch_size=batch_size, sample_weight=sample_weight,
+                    validation_split=validation_split or None)
+        return self._fit_stream(x, validation_data, class_weight, epochs=epochs,
+                                verbose=verbose, callbacks=callbacks, **kwargs)
     if validation_data is not None:
         validation_data, size = self._checked_validation(validation_data)
         kwargs = size | kwargs
@@ -558,6 +593,7 @@ def evaluate(self:Recommender,
     x, y, batch_size, sample_weight = self._checked(
         x, y, batch_size, sample_weight)
     kwargs |= dict(verbose=verbose, steps=steps)
+    if isinstance(x, Stream): x = in_order(x, x.batch_size if steps else 2**14)
     if is_stream(x):
         kwargs |= dict(y=y, batch_size=batch_size, sample_weight=sample_weight)
     else:
@@ -576,6 +612,9 @@ def predict(self:Recommender,
 ) -> np.ndarray:
     "The model's output, float32 (examples, 1), in the order of the examples."
     x, _, _ = checked_data(self.fields, x, None, batch_size)
+    if isinstance(x, Stream) and not (batch_size or kwargs):
+        return np.concatenate([self.score(part) for part, *_ in x.parts()])
+    if isinstance(x, Stream): x = in_order(x, batch_size or x.batch_size)
     if is_stream(x) or batch_size or kwargs:
         kwargs |= dict(batch_size=batch_size, verbose=verbose)
         with named_errors(): return keras.Model.predict(self, x, **kwargs)

@@ -1,0 +1,299 @@
+"""More rows than memory holds: whatever the files are cut into, the rows are
+the same ones, and what is learned from them is the same to the last bit."""
+import json
+import os
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from recofm.data.cache import cache_name
+from recofm.data.schema import Schema
+from recofm.data.sources import as_source
+from recofm.data.streams import Stream, joined
+from recofm.datasets.synthetic import planted
+
+columns = dict(target='label', user=['user', 'tags'], item=['film'],
+               context=['hour', 'age'], multi=['tags'], numeric=['hour'],
+               bucket={'age': 5}, dim=4)
+
+
+def table(rows, seed=0):
+    "Keys, several values in a cell, numbers, and gaps in all of them."
+    draw = np.random.default_rng(seed)
+    frame = planted(n=rows, sizes=(20, 15), seed=seed,
+                    names=('user', 'film')).frame
+    tags = draw.choice(['a', 'b|a', 'c', 'b|c|d', None], rows)
+    hour = draw.normal(12, 4, rows).round(2)
+    age = draw.integers(18, 90, rows).astype(float)
+    for a in hour, age: a[draw.random(rows) < .1] = np.nan
+    return frame.assign(tags=tags, hour=hour, age=age,
+                        user='u' + frame.user.astype(str))
+
+
+frame = table(3_000)
+
+
+def written(folder, frame, sizes, group=100):
+    "The frame in Parquet files of these sizes, in row groups."
+    rows = pa.Table.from_pandas(frame, preserve_index=False)
+    at = 0
+    for i, n in enumerate(sizes):
+        file = folder/f'{i:02d}.parquet'
+        pq.write_table(rows.slice(at, n), file, row_group_size=group)
+        at += n
+    return folder
+
+
+@pytest.fixture(scope='module')
+def files(tmp_path_factory):
+    return written(tmp_path_factory.mktemp('files'), frame,
+                   [1_000, 500, 0, 1_500])
+
+
+@pytest.fixture(scope='module')
+def schema(): return Schema.fit(frame, **columns)
+
+
+def same(one, other):
+    "Two schemas say the same; moments may differ in the last digits."
+    (a, b), (c, d) = one.taken_apart(), other.taken_apart()
+    for plain in (a, c):
+        plain['columns'] = [{n: round(v, 9) if isinstance(v, float) else v
+                             for n, v in column.items()}
+                            for column in plain['columns']]
+    assert a == c and b.keys() == d.keys()
+    for name in b: np.testing.assert_allclose(b[name], d[name], rtol=1e-12)
+
+
+def epoch_of(stream, seed=None, epoch=0, most=256):
+    parts = stream.parts(seed, epoch)
+    return joined(list(stream.groups(parts, most, seed, epoch)))
+
+
+def equal(one, other):
+    (x, y), (a, b) = one, other
+    for name in 'ids', 'values': np.testing.assert_array_equal(x[name], a[name])
+    np.testing.assert_array_equal(y, b)
+
+
+def sorted_rows(examples):
+    x, y = examples
+    rows = np.hstack([x['ids'], x['values'], y])
+    return rows[np.lexsort(rows.T)]
+
+
+def test_a_schema_of_files_is_that_of_the_frame(files, schema):
+    same(Schema.fit(str(files), **columns), schema)
+    same(Schema.fit(as_source(str(files/'*.parquet')), **columns), schema)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 400), min_size=1, max_size=8),
+       st.integers(1, 300))
+def test_any_cut_gives_the_same_schema_and_ids(sizes, group):
+    part = frame[:max(sum(sizes), 1)]
+    rows = pa.Table.from_pandas(part, preserve_index=False)
+    cuts = np.cumsum([0, *sizes])
+    batches = [b for i, n in zip(cuts, sizes)
+               for b in rows.slice(i, n).to_batches(group)]
+    cut = pa.Table.from_batches(batches or rows.to_batches(), rows.schema)
+    fitted = Schema.fit(as_source(cut), **columns)
+    same(fitted, Schema.fit(part[:cut.num_rows], **columns))
+    equal(epoch_of(Stream(fitted, cut)),
+          epoch_of(Stream(fitted, part[:cut.num_rows])))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 7), st.integers(0, 5), st.integers(1, 2_000))
+def test_any_shards_have_each_row_once(of, epoch, window):
+    stream = Stream(schema_of_all, source_of_all, window=window)
+    shards = [Stream(schema_of_all, source_of_all, window=window,
+                     shard=(i, of)) for i in range(of)]
+    whole = sorted_rows(epoch_of(stream, 3, epoch))
+    parts = [epoch_of(shard, 3, epoch) for shard in shards]
+    sizes = [len(y) for _, y in parts]
+    assert max(sizes) - min(sizes) <= 1
+    assert sizes == [shard.examples for shard in shards]
+    np.testing.assert_array_equal(sorted_rows(joined(parts)), whole)
+
+
+schema_of_all = Schema.fit(frame, **columns)
+source_of_all = as_source(pa.Table.from_pandas(frame).select(
+    [*frame.columns]))
+
+
+def test_an_epoch_is_that_of_its_seed_and_number(files, schema):
+    stream = Stream(schema, files, window=700)
+    equal(epoch_of(stream, 5, 2), epoch_of(Stream(schema, files, window=700),
+                                           5, 2))
+    x, y = epoch_of(stream, 5, 2)
+    other, _ = epoch_of(stream, 5, 3)
+    assert (x['ids'] != other['ids']).any()
+    np.testing.assert_array_equal(sorted_rows((x, y)),
+                                  sorted_rows(epoch_of(stream)))
+
+
+def test_the_order_has_little_to_do_with_the_files(files, schema):
+    "Windows larger than the rows shuffle all of them."
+    numbered = frame.assign(label=np.arange(len(frame)) % 2)
+    stream = Stream(schema, numbered, window=10_000)
+    _, y = epoch_of(stream, 1, 0)
+    neighbours = (y[1:] == y[:-1]).mean()
+    assert .45 < neighbours < .55
+
+
+def test_a_cell_that_is_refused_is_named_with_its_rows(files, schema):
+    strange = frame.copy()
+    strange.loc[2_500, 'user'] = None
+    odd = strange.assign(film=strange.film.astype(object))
+    odd.loc[1_234, 'film'] = 'AB-12'
+    with pytest.raises(ValueError, match="film"):
+        Schema.fit(odd, **columns)
+    table = pa.table({n: odd[n].astype(str) if n == 'film' else odd[n]
+                      for n in odd})
+    stream = Stream(schema, table)
+    with pytest.raises(ValueError, match="rows 0 to 2,999: Field 'film'"):
+        epoch_of(stream)
+
+
+def test_a_column_that_the_files_lack_is_named(files):
+    with pytest.raises(ValueError, match="lacks 'usr' .did you mean 'user'"):
+        Schema.fit(files, target='label', user='usr', item='film')
+
+
+def small(schema, **kwargs):
+    import keras
+    from recofm.models.deepfm import DeepFM
+    keras.utils.set_random_seed(0)
+    model = DeepFM(schema.fields, hidden_units=[8], dnn_dropout=.2)
+    model.compile(**kwargs)
+    return model
+
+
+def weights(model): return [np.asarray(w) for w in model.get_weights()]
+
+
+def test_without_shuffling_files_teach_what_memory_teaches(files, schema):
+    one, other = small(schema), small(schema)
+    stream = Stream(schema, files, 128, shuffle=False)
+    batches = schema.batches(frame, 128)
+    a = one.fit(stream, epochs=2, verbose=0, validation_data=stream).history
+    b = other.fit(batches, epochs=2, verbose=0, shuffle=False,
+                  validation_data=batches).history
+    for name in 'loss', 'auc': assert a[name] == b[name]
+    np.testing.assert_allclose(a['val_loss'], b['val_loss'], rtol=1e-6)
+    for x, y in zip(weights(one), weights(other)):
+        np.testing.assert_array_equal(x, y)
+    np.testing.assert_array_equal(one.predict(stream, verbose=0),
+                                  one.predict(batches, verbose=0))
+    np.testing.assert_allclose(one.evaluate(stream, verbose=0),
+                               one.evaluate(batches, verbose=0), rtol=1e-6)
+
+
+def test_two_runs_of_one_seed_are_equal_and_so_is_the_cache(
+        files, schema, tmp_path):
+    import keras
+    found = []
+    for stream in (Stream(schema, files, 128, window=500),
+                   Stream(schema, files, 128, window=500),
+                   Stream(schema, files, 128, window=500).cached(tmp_path)):
+        model = small(schema)
+        keras.utils.set_random_seed(1)
+        model.fit(stream, epochs=3, verbose=0)
+        found.append(weights(model))
+    for other in found[1:]:
+        for x, y in zip(found[0], other): np.testing.assert_array_equal(x, y)
+
+
+def test_a_stream_is_gone_on_with(files, schema, tmp_path):
+    import keras
+    from recofm.training.resuming import Resume
+    stream = Stream(schema, files, 128, window=500)
+    keras.utils.set_random_seed(1)
+    whole = small(schema)
+    whole.fit(stream, epochs=4, verbose=0, callbacks=[Resume(tmp_path/'w.npz')])
+    keep = tmp_path/'s.npz'
+    first = small(schema)
+    first.fit(stream, epochs=2, verbose=0, callbacks=[Resume(keep)])
+    second = small(schema)
+    second.fit(stream, epochs=4, verbose=0, callbacks=[Resume(keep)])
+    third = small(schema)
+    third.fit(stream, epochs=4, verbose=0, callbacks=[Resume(keep)])
+    for x, y in zip(weights(second), weights(third)):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize('given', [
+    dict(y=[1]), dict(batch_size=3), dict(sample_weight=[1.]),
+    dict(validation_split=.1)])
+def test_what_a_stream_brings_with_it_is_refused_beside_it(
+        given, files, schema):
+    with pytest.raises(ValueError, match=f'Received also {next(iter(given))}'):
+        small(schema).fit(Stream(schema, files), **given)
+
+
+def test_a_stream_without_a_target_only_predicts(files, schema):
+    stream = Stream(schema, frame.drop(columns='label'))
+    model = small(schema)
+    assert model.predict(stream, verbose=0).shape == (3_000, 1)
+    with pytest.raises(ValueError, match='Expected a stream with the target'):
+        model.fit(stream, verbose=0)
+
+
+def test_targets_are_looked_at_as_they_pass(files, schema):
+    wrong = frame.assign(label=frame.label * 2.)
+    with pytest.raises(ValueError, match=r'Log loss expects targets in \[0, 1'):
+        small(schema).fit(Stream(schema, wrong), verbose=0)
+
+
+def test_ratings_are_learned_in_their_unit(files):
+    stars = frame.assign(label=1. + 4 * frame.label)
+    schema = Schema.fit(stars, **columns)
+    model = small(schema)
+    from recofm.models.deepfm import DeepFM
+    model = DeepFM(schema.fields, hidden_units=[4], output_activation=None)
+    model.compile()
+    model.fit(Stream(schema, stars), verbose=0)
+    np.testing.assert_allclose(float(model.target_mean), stars.label.mean(),
+                               rtol=1e-5)
+
+
+def test_class_weights_go_through_keras_own_loop(files, schema):
+    model = small(schema)
+    stream = Stream(schema, files, 256, window=500)
+    history = model.fit(stream, epochs=2, verbose=0,
+                        class_weight={0: 1., 1: 3.}).history
+    assert len(history['loss']) == 2
+
+
+def test_a_cache_is_of_its_schema_and_files(files, schema, tmp_path):
+    stream = Stream(schema, files)
+    name = cache_name(stream)
+    other = Schema.fit(frame, **columns | dict(bucket={'age': 3}))
+    assert cache_name(Stream(other, files)) != name
+    copied = written(tmp_path, frame, [3_000])
+    before = cache_name(Stream(schema, copied))
+    file = copied/'00.parquet'
+    os.utime(file, ns=(1, 1))
+    assert cache_name(Stream(schema, copied)) != before
+
+
+def test_a_cache_that_was_cut_off_is_none(files, schema, tmp_path,
+                                          monkeypatch):
+    from recofm.data import streams
+    stream = Stream(schema, files)
+    parts, seen = streams.EncodedPiece.parts, []
+    def full(self, size=2**17):
+        seen.append(self)
+        if len(seen) > 3: raise OSError(28, 'No space left on device')
+        yield from parts(self, size)
+    with monkeypatch.context() as m:
+        m.setattr(streams.EncodedPiece, 'parts', full)
+        with pytest.raises(OSError, match='No space left'):
+            stream.cached(tmp_path/'cache')
+    assert os.listdir(tmp_path/'cache') == []
+    equal(epoch_of(stream.cached(tmp_path/'cache')), epoch_of(stream))
