@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['valued_slots', 'kept_of', 'examples_from', 'digest_of', 'cache_name', 'write_cache', 'CachedPiece', 'read_cache']
 
-# %% ../../nbs/data/44_cache.ipynb #7f3daa52
+# %% ../../nbs/data/44_cache.ipynb #2390cd89
 import hashlib
 import json
 import shutil
@@ -18,7 +18,7 @@ from .files import FORMAT, check_format, read_json, write_file
 from .schema import Schema
 from .streams import Stream
 
-# %% ../../nbs/data/44_cache.ipynb #7116a447
+# %% ../../nbs/data/44_cache.ipynb #e20e816a
 def valued_slots(
     fields # List of `Field`s
 ) -> np.ndarray:
@@ -42,7 +42,7 @@ def examples_from(kept, valued) -> tuple:
     values[:, valued] = kept['values']
     return dict(ids=x, values=values), *others
 
-# %% ../../nbs/data/44_cache.ipynb #2647bb9c
+# %% ../../nbs/data/44_cache.ipynb #e43316ac
 def digest_of(schema) -> str:
     "The SHA-256 of all that a schema is."
     content, arrays = schema.taken_apart()
@@ -54,11 +54,14 @@ def digest_of(schema) -> str:
 
 def cache_name(stream) -> str:
     "The name of the cache of a stream's rows."
-    about = [digest_of(stream.schema), *stream.source.identity]
-    about += stream.columns
+    if stream.source.about is None:
+        expected = 'Expected files, which can be told from others'
+        raise ValueError(f'{expected}, to cache their rows. '
+                         'Received rows that lie in memory')
+    about = [digest_of(stream.schema), stream.source.about, stream.columns]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
 
-# %% ../../nbs/data/44_cache.ipynb #a159b3d5
+# %% ../../nbs/data/44_cache.ipynb #0e894687
 def write_cache(
     stream,  # A `Stream`, of which all rows are kept
     folder   # That is to hold the arrays
@@ -95,7 +98,7 @@ def _opened_for(kept, folder, rows) -> dict:
     return {name: new(folder/f'{name}.npy', 'w+', a.dtype, (rows, *a.shape[1:]))
             for name, a in kept.items()}
 
-# %% ../../nbs/data/44_cache.ipynb #641793b1
+# %% ../../nbs/data/44_cache.ipynb #8a970902
 class CachedPiece:
     "A piece whose examples lie in arrays."
     def __init__(self, place, arrays, valued, first, cuts):

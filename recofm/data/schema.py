@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['headings', 'array_key', 'named_by', 'kind_words', 'kind_options', 'check_words', 'by_word', 'options_for', 'wish',
            'wished_columns', 'check_named', 'asked_columns', 'check_target_name', 'check_share', 'shared_vocabularies',
-           'Schema', 'count_into', 'fit_columns', 'target_of', 'Target', 'is_source', 'among_rows', 'counted_in',
-           'count_all', 'side_by_side', 'plain_columns', 'array_names', 'arrays_by_column', 'restored',
-           'same_vocabulary', 'check_same_vocabulary', 'label_and_unit', 'check_restored']
+           'Schema', 'count_into', 'fit_columns', 'target_of', 'Target', 'with_columns', 'is_source', 'among_rows',
+           'batches_of', 'counted_in', 'count_all', 'side_by_side', 'plain_columns', 'array_names', 'arrays_by_column',
+           'restored', 'same_vocabulary', 'check_same_vocabulary', 'label_and_unit', 'check_restored']
 
 # %% ../../nbs/data/30_schema.ipynb #366f8432
 import re
@@ -29,8 +29,8 @@ from .fields import check_count, sides
 from .files import (
     FORMAT, formats, load_pair, read_content, reading, save_pair)
 from .inputs import mean_and_scale
-from .tables import (
-    as_frame, as_source, check_columns, check_names, with_hint)
+from .sources import as_source, is_files
+from .tables import as_frame, check_columns, check_names, with_hint
 from .vocabulary import merge_counts
 
 # %% ../../nbs/data/30_schema.ipynb #6feb256b
@@ -270,14 +270,22 @@ class Target:
         return float(m.mean), float(np.sqrt(m.squares / m.n))
 
 # %% ../../nbs/data/30_schema.ipynb #cb2d2290
+def with_columns(rows, names):
+    "The rows as a table that has the columns; a record batch is one."
+    if not isinstance(rows, pa.RecordBatch):
+        frame = as_frame(rows)
+        check_columns(frame, names)
+        return frame
+    check_names(rows.schema.names, names)
+    return rows
+
 def is_source(
     rows # What `Schema.fit` was given
 ) -> bool:
     "Whether rows are to be read, rather than being a table in memory."
-    if isinstance(rows, (str, Path, pa.RecordBatchReader)): return True
-    if isinstance(rows, (list, tuple)):
-        return bool(rows) and all(isinstance(r, (str, Path)) for r in rows)
-    return hasattr(rows, 'pieces')
+    from pandas import DataFrame
+    if isinstance(rows, (DataFrame, dict)): return False
+    return is_files(rows) or not isinstance(rows, (list, tuple))
 
 @contextmanager
 def among_rows(place, first: int, rows: int):
@@ -287,31 +295,34 @@ def among_rows(place, first: int, rows: int):
         where = f'{place}, rows {first:,} to {first + rows - 1:,}'
         raise ValueError(f'{where}: {e}') from None
 
+def batches_of(source, names):
+    "Its batches, each with the piece, its first row there, and its rows."
+    for piece in source.pieces:
+        first = 0
+        for batch in piece.batches(names):
+            yield batch, (piece.place, first, batch.num_rows)
+            first += batch.num_rows
+
 def counted_in(source, columns) -> dict:
     "What the rows of a source tell of the columns, by name."
     names, counted, rows = [c.name for c in columns], {}, 0
     with tqdm(total=source.rows, unit=' rows', disable=None) as bar:
-        for piece in source.pieces:
-            first = rows
-            for batch in piece.batches(names, 2**17):
-                with among_rows(piece.place, rows - first, batch.num_rows):
-                    counted = count_into(counted, batch, columns)
-                rows += batch.num_rows
-                bar.update(batch.num_rows)
+        for batch, about in batches_of(source, names):
+            with among_rows(*about):
+                counted = count_into(counted, batch, columns)
+            rows += batch.num_rows
+            bar.update(batch.num_rows)
     if rows: return counted
-    expected = 'Expected at least one row'
-    raise ValueError(f'{expected}. Received none in {source.place}')
+    raise ValueError('Expected rows. Received a source without any')
 
 def count_all(rows, columns) -> dict:
     "The same of a table in memory, or of what a source can be made of."
     names = [c.name for c in columns]
     if not is_source(rows):
-        frame = as_frame(rows)
-        check_columns(frame, names)
-        return count_into({}, frame, columns)
+        return count_into({}, with_columns(rows, names), columns)
     parsed = [c.name for c in columns if c.takes_numbers]
-    source = as_source(rows, numbers=parsed)
-    check_names(source.names, names, source.place)
+    source = as_source(rows).with_numbers(parsed)
+    check_names(source.names, names)
     return counted_in(source, columns)
 
 # %% ../../nbs/data/30_schema.ipynb #6afa029f
@@ -377,8 +388,7 @@ def inputs(self:Schema,
     frame # Table, Arrow table, or list of dictionaries; no target needed
 ):
     "A model's inputs: ids int32 (rows, slots), with values where not all 1."
-    frame = as_frame(frame)
-    check_columns(frame, [c.name for c in self.columns])
+    frame = with_columns(frame, [c.name for c in self.columns])
     encoded = [c.encode(frame[c.name]) for c in self.columns]
     if all(v is None for _, v in encoded):
         return np.concatenate([ids for ids, _ in encoded], axis=1)
@@ -392,8 +402,7 @@ def target(self:Schema,
     "The target of each row, float32 (rows,); every one must be a number."
     if self.label is None:
         raise ValueError('This schema was fit without target=')
-    frame = as_frame(frame)
-    check_columns(frame, [self.label])
+    frame = with_columns(frame, [self.label])
     return target_of(frame, self.label).astype('float32')
 
 # %% ../../nbs/data/30_schema.ipynb #649990bf

@@ -10,6 +10,7 @@ __all__ = ['of_size', 'Piece', 'checked', 'as_typed', 'parquet_pieces', 'arrow_p
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from fastcore.basics import patch
 import pyarrow as pa
 import pyarrow.parquet as pq
 from .cells import as_arrow
@@ -191,11 +192,11 @@ def _pieces(place, stamp, types, dialect, skipped) -> list[Piece]:
 class Source:
     "Rows in record batches."
     def __init__(self, names, pieces, again=True, types=None, skipped=None,
-                 asked=None):
+                 asked=None, about=None):
         check_names(names, names, 'The rows')
         self.names, self.pieces = list(names), list(pieces)
         self.again, self.types, self._asked = again, types, asked
-        self._skipped = skipped
+        self._skipped, self.about = skipped, about
 
     @property
     def rows(self) -> int|None:
@@ -240,11 +241,31 @@ def files_source(
               for piece in _pieces(p, stamps[p], types, dialect, skipped)]
     text = any(typed_kind(p) is None for p in places)
     asked = partial(_with_numbers, given, dialect, filesystem) if text else None
-    return Source(headers[places[0]], pieces, True, types, skipped, asked)
+    about = [[str(place), *stamp] for place, stamp in stamps.items()]
+    return Source(headers[places[0]], pieces, True, types, skipped, asked,
+                  about)
 
 def _with_numbers(given, dialect, filesystem, names) -> Source:
     "The files as a source in which these columns hold numbers."
     return files_source(given, replace(dialect, numbers=names), filesystem)
+
+# %% ../../nbs/data/19_sources.ipynb #a478776a
+@patch
+def of_pieces(self:Source, pieces, asked=None) -> Source:
+    "A source of the same columns, of other pieces."
+    return Source(self.names, pieces, self.again, self.types, self._skipped,
+                  asked, self.about)
+
+@patch
+def counted(self:Source) -> Source:
+    "The same rows in pieces that all know how many they have."
+    if self.rows is not None: return self
+    def count(piece):
+        if piece.rows is not None: return piece
+        rows = sum(b.num_rows for b in piece.batches(self.names[:1]))
+        return replace(piece, rows=rows)
+    def asked(names): return self.with_numbers(names).counted()
+    return self.of_pieces([count(p) for p in self.pieces], asked)
 
 # %% ../../nbs/data/19_sources.ipynb #7d1d0c30
 def frame_source(frame) -> Source:

@@ -6,15 +6,16 @@
 __all__ = ['EncodedPiece', 'joined', 'taken', 'windows', 'in_groups', 'Stream', 'numbers_of', 'check_shard', 'columns_read',
            'cut']
 
-# %% ../../nbs/data/42_streams.ipynb #e5515e40
+# %% ../../nbs/data/42_streams.ipynb #a8dce7b1
 import numpy as np
 from fastcore.basics import patch
 from .batches import examples_of
 from .fields import check_count
 from .schema import Schema, among_rows
-from .tables import as_source, check_names
+from .sources import as_source
+from .tables import check_names
 
-# %% ../../nbs/data/42_streams.ipynb #102b51e1
+# %% ../../nbs/data/42_streams.ipynb #5364fd99
 class EncodedPiece:
     "A piece of a source, as examples."
     def __init__(self,
@@ -41,7 +42,7 @@ class EncodedPiece:
         if label not in self.columns: return (x,)
         return x, self.schema.target(batch).reshape(-1, 1)
 
-# %% ../../nbs/data/42_streams.ipynb #2014e246
+# %% ../../nbs/data/42_streams.ipynb #bba68ad5
 def joined(parts) -> tuple:
     "Parts of examples as one."
     inputs, *others = zip(*parts)
@@ -86,7 +87,7 @@ def in_groups(
         left = [taken(window, order[whole:])] if whole < n else []
     yield from left
 
-# %% ../../nbs/data/42_streams.ipynb #edfbe69f
+# %% ../../nbs/data/42_streams.ipynb #edeb4631
 class Stream:
     "Rows of a source as examples, epoch after epoch, in bounded memory."
     def __init__(self,
@@ -102,7 +103,7 @@ class Stream:
         self.window = check_count('Stream', 'window', window)
         self.shard = check_shard(shard)
         self.mean_and_scale = schema.mean_and_scale
-        self.source = as_source(source, numbers=numbers_of(schema))
+        self.source = as_source(source).with_numbers(numbers_of(schema))
         self.columns = columns_read(schema, self.source)
         self.pieces = [EncodedPiece(schema, piece, self.columns)
                        for piece in self.source.pieces]
@@ -129,18 +130,18 @@ def check_shard(shard) -> tuple[int, int]:
 def columns_read(schema, source) -> list[str]:
     "The names of the columns of a source that a schema takes."
     names = [c.name for c in schema.columns]
-    check_names(source.names, names, source.place)
+    check_names(source.names, names)
     return [*names, *([schema.label] if schema.label in source.names else [])]
 
-# %% ../../nbs/data/42_streams.ipynb #e2dfbdfd
+# %% ../../nbs/data/42_streams.ipynb #25881ede
 @patch
 def sizes(self:Stream) -> list[int]:
     "How many rows each piece has."
-    for p in self.pieces:
-        if p.rows is not None: continue
-        batches = p.piece.batches(p.columns[:1], 2**17)
-        p.rows = sum(batch.num_rows for batch in batches)
-    return [p.rows for p in self.pieces]
+    known = [piece.rows for piece in self.pieces]
+    if None not in known: return known
+    for own, piece in zip(self.pieces, self.source.counted().pieces):
+        own.rows = piece.rows
+    return self.sizes()
 
 @patch
 def share(self:Stream) -> tuple[int, int]:
@@ -148,7 +149,7 @@ def share(self:Stream) -> tuple[int, int]:
     (number, of), rows = self.shard, sum(self.sizes())
     return number * rows // of, (number + 1) * rows // of
 
-# %% ../../nbs/data/42_streams.ipynb #b6f04e6e
+# %% ../../nbs/data/42_streams.ipynb #d8a0cb5a
 def cut(parts, first: int, last: int):
     "The examples from the first to the one before the last."
     at = 0
@@ -170,11 +171,16 @@ def order(self:Stream, seed, epoch) -> list[int]:
 @patch
 def parts(self:Stream, seed=None, epoch=0):
     "The pieces' examples; in the order of the source without a seed."
-    sizes, at, (first, last) = self.sizes(), 0, self.share()
-    for i in self.order(seed, epoch):
-        inside = max(first - at, 0), min(last - at, sizes[i])
-        if inside[0] < inside[1]: yield from cut(self.pieces[i].parts(), *inside)
-        at += sizes[i]
+    ordered = [self.pieces[i] for i in self.order(seed, epoch)]
+    if self.shard == (0, 1):
+        for piece in ordered: yield from piece.parts()
+        return
+    self.sizes()
+    at, (first, last) = 0, self.share()
+    for piece in ordered:
+        inside = max(first - at, 0), min(last - at, piece.rows)
+        if inside[0] < inside[1]: yield from cut(piece.parts(), *inside)
+        at += piece.rows
 
 @patch
 def groups(self:Stream,
@@ -184,6 +190,6 @@ def groups(self:Stream,
     epoch=0    # Its number
 ):
     "The examples of an epoch in groups, each window shuffled."
-    if seed is None: return in_groups(([part] for part in parts), most)
+    if seed is None: return in_groups(windows(parts, most), most)
     draw = np.random.default_rng([seed, epoch, 1])
     return in_groups(windows(parts, self.window), most, draw)

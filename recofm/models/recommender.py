@@ -537,7 +537,8 @@ def _fit_stream(self:Recommender, stream, validation_data, class_weight,
     if isinstance(validation_data, Stream):
         kwargs['validation_data'] = in_order(validation_data)
     with named_errors():
-        return keras.Model.fit(self, data, class_weight=class_weight, **kwargs)
+        return keras.Model.fit(self, data, class_weight=class_weight,
+                               shuffle=False, **kwargs)
 
 # %% ../../nbs/models/10_recommender.ipynb #a32db383
 @patch
@@ -613,7 +614,8 @@ def predict(self:Recommender,
     "The model's output, float32 (examples, 1), in the order of the examples."
     x, _, _ = checked_data(self.fields, x, None, batch_size)
     if isinstance(x, Stream) and not (batch_size or kwargs):
-        return np.concatenate([self.score(part) for part, *_ in x.parts()])
+        groups = x.groups(x.parts(), 2**16)
+        return np.concatenate([self.score(inputs) for inputs, *_ in groups])
     if isinstance(x, Stream): x = in_order(x, batch_size or x.batch_size)
     if is_stream(x) or batch_size or kwargs:
         kwargs |= dict(batch_size=batch_size, verbose=verbose)

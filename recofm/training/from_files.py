@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['groups_of_stream', 'check_complete', 'fit_stream', 'specs_of', 'in_order']
 
-# %% ../../nbs/training/25_from_files.ipynb #99328db7
+# %% ../../nbs/training/25_from_files.ipynb #ddd23126
 from functools import partial
 import numpy as np
 import tensorflow as tf
 from ..data.inputs import check_target
 from .epochs import fit_groups, prefetched
 
-# %% ../../nbs/training/25_from_files.ipynb #24915a79
+# %% ../../nbs/training/25_from_files.ipynb #63e608ac
 def groups_of_stream(
     stream,          # A `Stream` with a target
     batch_size: int, # Examples in a batch
@@ -37,7 +37,7 @@ def check_complete(group) -> tuple:
     expected = 'Expected a stream with the target that the schema names'
     raise ValueError(f'{expected}. Received one without')
 
-# %% ../../nbs/training/25_from_files.ipynb #10c13f60
+# %% ../../nbs/training/25_from_files.ipynb #6fa5c920
 def fit_stream(
     model,      # A compiled `TrainsInGroups`
     stream,     # A `Stream`
@@ -53,7 +53,7 @@ def fit_stream(
     return fit_groups(model, groups, stream.examples, stream.batch_size, most,
                       validation_data=validation_data, **kwargs)
 
-# %% ../../nbs/training/25_from_files.ipynb #ed82571c
+# %% ../../nbs/training/25_from_files.ipynb #ab4221ed
 def specs_of(
     examples # Inputs, target, ...
 ):
@@ -75,4 +75,5 @@ def in_order(
         yield from stream.groups(parts, batch_size, seed, epoch)
     found = tf.data.Dataset.from_generator(
         batches, output_signature=specs_of(first))
-    return found.prefetch(1)
+    count = -(-stream.examples // batch_size)
+    return found.apply(tf.data.experimental.assert_cardinality(count))
