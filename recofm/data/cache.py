@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['valued_slots', 'kept_of', 'examples_from', 'digest_of', 'cache_name', 'write_cache', 'CachedPiece', 'read_cache']
 
-# %% ../../nbs/data/44_cache.ipynb #2390cd89
+# %% ../../nbs/data/44_cache.ipynb #85045d5e
 import hashlib
 import json
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 import numpy as np
@@ -18,7 +19,7 @@ from .files import FORMAT, check_format, read_json, write_file
 from .schema import Schema
 from .streams import Stream
 
-# %% ../../nbs/data/44_cache.ipynb #e20e816a
+# %% ../../nbs/data/44_cache.ipynb #2359a378
 def valued_slots(
     fields # List of `Field`s
 ) -> np.ndarray:
@@ -31,18 +32,19 @@ def kept_of(examples, valued) -> dict:
     x, *others = examples
     found = dict(zip(('target', 'weight'), others))
     if not isinstance(x, dict): return dict(ids=x) | found
-    return dict(ids=x['ids'], values=x['values'][:, valued]) | found
+    values = np.ascontiguousarray(x['values'][:, valued])
+    return dict(ids=x['ids'], values=values) | found
 
 def examples_from(kept, valued) -> tuple:
     "The examples that `kept_of` took apart."
-    x = np.ascontiguousarray(kept['ids'])
+    x = np.array(kept['ids'])
     others = [np.array(kept[n]) for n in ('target', 'weight') if n in kept]
     if 'values' not in kept: return x, *others
     values = np.ones(x.shape, 'float32')
     values[:, valued] = kept['values']
     return dict(ids=x, values=values), *others
 
-# %% ../../nbs/data/44_cache.ipynb #e43316ac
+# %% ../../nbs/data/44_cache.ipynb #a57c5bd9
 def digest_of(schema) -> str:
     "The SHA-256 of all that a schema is."
     content, arrays = schema.taken_apart()
@@ -61,7 +63,7 @@ def cache_name(stream) -> str:
     about = [digest_of(stream.schema), stream.source.about, stream.columns]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
 
-# %% ../../nbs/data/44_cache.ipynb #0e894687
+# %% ../../nbs/data/44_cache.ipynb #4adc9a7a
 def write_cache(
     stream,  # A `Stream`, of which all rows are kept
     folder   # That is to hold the arrays
@@ -78,38 +80,40 @@ def write_cache(
 
 def _write_arrays(stream, folder) -> list[list[int]]:
     "Write the arrays; how many rows each part of each piece has."
-    rows, at, arrays, cuts = sum(stream.sizes()), 0, {}, []
+    rows, files, cuts = sum(stream.sizes()), {}, []
     valued = valued_slots(stream.schema.fields)
-    for piece in stream.pieces:
-        cuts.append([])
-        for part in piece.parts():
-            kept = kept_of(part, valued)
-            arrays = arrays or _opened_for(kept, folder, rows)
-            n = examples_of(part[0])
-            for name, a in kept.items(): arrays[name][at:at + n] = a
-            at += n
-            cuts[-1].append(n)
-    for a in arrays.values(): a.flush()
+    with ExitStack() as opened:
+        for piece in stream.pieces:
+            cuts.append([])
+            for part in piece.parts():
+                for name, a in kept_of(part, valued).items():
+                    if name not in files:
+                        file = _begun(folder/f'{name}.npy', a, rows)
+                        files[name] = opened.enter_context(file)
+                    a.tofile(files[name])
+                cuts[-1].append(examples_of(part[0]))
     return cuts
 
-def _opened_for(kept, folder, rows) -> dict:
-    "Arrays on disk like these, with this many rows."
-    new = np.lib.format.open_memmap
-    return {name: new(folder/f'{name}.npy', 'w+', a.dtype, (rows, *a.shape[1:]))
-            for name, a in kept.items()}
+def _begun(path, a, rows):
+    "A file of an array like this one, with as many rows as are to come."
+    file, head = open(path, 'wb'), np.lib.format.header_data_from_array_1_0(a)
+    head['shape'] = rows, *a.shape[1:]
+    np.lib.format.write_array_header_1_0(file, head)
+    return file
 
-# %% ../../nbs/data/44_cache.ipynb #8a970902
+# %% ../../nbs/data/44_cache.ipynb #782c785c
 class CachedPiece:
-    "A piece whose examples lie in arrays."
-    def __init__(self, place, arrays, valued, first, cuts):
-        self.place, self.arrays, self.valued = place, arrays, valued
+    "A piece whose examples lie in arrays on disk."
+    def __init__(self, files, valued, first, cuts):
+        self.files, self.valued = files, valued
         self.first, self.cuts, self.rows = first, cuts, sum(cuts)
 
     def parts(self):
         "Its examples, in the parts in which they were written."
         at = self.first
         for n in self.cuts:
-            kept = {k: a[at:at + n] for k, a in self.arrays.items()}
+            kept = {f.stem: np.load(f, mmap_mode='r')[at:at + n]
+                    for f in self.files}
             yield examples_from(kept, self.valued)
             at += n
 
@@ -118,13 +122,12 @@ def read_cache(
     schema: Schema
 ) -> list[CachedPiece]:
     "The pieces of a cache."
-    folder = Path(folder)
-    content = read_json(folder/'cache.json')
-    check_format(content, folder/'cache.json')
-    arrays = {f.stem: np.load(f, mmap_mode='r') for f in folder.glob('*.npy')}
-    valued, cuts = valued_slots(schema.fields), content['pieces']
-    ends = np.cumsum([sum(c) for c in cuts]).tolist()
-    return [CachedPiece(str(folder), arrays, valued, end - sum(c), c)
+    file = Path(folder, 'cache.json')
+    content = read_json(file)
+    check_format(content, file)
+    files, cuts = sorted(Path(folder).glob('*.npy')), content['pieces']
+    valued, ends = valued_slots(schema.fields), np.cumsum(list(map(sum, cuts)))
+    return [CachedPiece(files, valued, int(end) - sum(c), c)
             for c, end in zip(cuts, ends)]
 
 @patch

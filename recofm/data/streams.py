@@ -6,7 +6,7 @@
 __all__ = ['EncodedPiece', 'joined', 'taken', 'windows', 'in_groups', 'Stream', 'numbers_of', 'check_shard', 'columns_read',
            'cut']
 
-# %% ../../nbs/data/42_streams.ipynb #a8dce7b1
+# %% ../../nbs/data/42_streams.ipynb #fb500271
 import numpy as np
 from fastcore.basics import patch
 from .batches import examples_of
@@ -15,7 +15,7 @@ from .schema import Schema, among_rows
 from .sources import as_source
 from .tables import check_names
 
-# %% ../../nbs/data/42_streams.ipynb #5364fd99
+# %% ../../nbs/data/42_streams.ipynb #9b702434
 class EncodedPiece:
     "A piece of a source, as examples."
     def __init__(self,
@@ -42,7 +42,7 @@ class EncodedPiece:
         if label not in self.columns: return (x,)
         return x, self.schema.target(batch).reshape(-1, 1)
 
-# %% ../../nbs/data/42_streams.ipynb #bba68ad5
+# %% ../../nbs/data/42_streams.ipynb #b0425913
 def joined(parts) -> tuple:
     "Parts of examples as one."
     inputs, *others = zip(*parts)
@@ -87,7 +87,7 @@ def in_groups(
         left = [taken(window, order[whole:])] if whole < n else []
     yield from left
 
-# %% ../../nbs/data/42_streams.ipynb #edeb4631
+# %% ../../nbs/data/42_streams.ipynb #402761df
 class Stream:
     "Rows of a source as examples, epoch after epoch, in bounded memory."
     def __init__(self,
@@ -95,7 +95,7 @@ class Stream:
         source,               # What `as_source` takes: files, Arrow tables
         batch_size: int=1024, # Examples a batch
         shuffle: bool=True,   # Whether each epoch has an order of its own
-        window: int=2**19,    # Rows that are shuffled with one another
+        window: int=2**18,    # Rows that are shuffled with one another
         shard=(0, 1)          # Which share of the rows, and how many there are
     ):
         self.schema, self.shuffle = schema, shuffle
@@ -133,7 +133,7 @@ def columns_read(schema, source) -> list[str]:
     check_names(source.names, names)
     return [*names, *([schema.label] if schema.label in source.names else [])]
 
-# %% ../../nbs/data/42_streams.ipynb #25881ede
+# %% ../../nbs/data/42_streams.ipynb #43748e6d
 @patch
 def sizes(self:Stream) -> list[int]:
     "How many rows each piece has."
@@ -149,7 +149,7 @@ def share(self:Stream) -> tuple[int, int]:
     (number, of), rows = self.shard, sum(self.sizes())
     return number * rows // of, (number + 1) * rows // of
 
-# %% ../../nbs/data/42_streams.ipynb #d8a0cb5a
+# %% ../../nbs/data/42_streams.ipynb #7cda0800
 def cut(parts, first: int, last: int):
     "The examples from the first to the one before the last."
     at = 0
