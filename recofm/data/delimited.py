@@ -69,17 +69,17 @@ def check_dialect(dialect):
     single = dict(delimiter=dialect.delimiter, quoting=dialect.quoting)
     for name, sign in single.items():
         if len(sign.encode()) <= 1 and sign not in ('\n', '\r'): continue
-        expected = f'Expected {name} to be one ASCII character'
+        expected = f'Expected {name}= to be one ASCII character'
         raise ValueError(f'{expected}. Received {sign!r}')
     try: lookup(dialect.encoding)
     except LookupError:
-        expected = "Expected encoding to be one that Python knows, as 'cp1252'"
+        expected = "Expected encoding= to be one that Python knows, as 'cp1252'"
         raise ValueError(f'{expected}. Received {dialect.encoding!r}') from None
     if dialect.on_bad_line not in ('raise', 'skip'):
-        expected = "Expected on_bad_line to be 'raise' or 'skip'"
+        expected = "Expected on_bad_line= to be 'raise' or 'skip'"
         raise ValueError(f'{expected}. Received {dialect.on_bad_line!r}')
     if len({*dialect.names}) == len(dialect.names): return
-    expected = 'Expected each of names once'
+    expected = 'Expected each of names= once'
     raise ValueError(f'{expected}. Received {list(dialect.names)}')
 
 # %% ../../nbs/data/17_delimited.ipynb #6c1d0c12
@@ -259,7 +259,7 @@ def too_many(file, row, dialect, skipped, bad='a row') -> ValueError:
     place = f'{file}, line {line_of(file, row, dialect)}'
     most = f'expected at most {skipped.most:,} lines that cannot be read'
     received = f'Received {len(skipped):,}, the last with {bad}'
-    return ValueError(f'{place}: {most} (bad_lines=). {received}')
+    return ValueError(f'{place}: {most}. {received}')
 
 def without_bad(
     batch,   # Of text
