@@ -6,7 +6,8 @@
 __all__ = ['forms', 'limits', 'plain', 'as_cells', 'libffm_number', 'libffm_entry', 'libffm_line', 'Lines', 'lines_one_by_one',
            'words_of', 'first_words', 'spans', 'numbers_of', 'quick_lines', 'within_limits', 'lines_of', 'blocks_of',
            'libffm_lines', 'numbered', 'numbered_columns', 'place_among', 'check_pairs', 'known_columns', 'sparse_rows',
-           'libffm_pieces', 'read_libffm', 'joined', 'libffm_text', 'check_labels', 'write_libffm']
+           'libffm_pieces', 'read_libffm', 'joined', 'libffm_text', 'check_labels', 'write_libffm', 'field_cells',
+           'field_name', 'libffm_fields', 'as_batch', 'libffm_batches', 'parts_of']
 
 # %% ../../nbs/data/39_libffm.ipynb #63a3ca2a
 import io
@@ -350,3 +351,82 @@ def write_libffm(
     cuts = [slice(n, n + rows) for n in range(0, X.shape[0], rows)]
     text = [libffm_text(X[cut], y[cut], columns) for cut in cuts]
     write_file(file, b''.join(text))
+
+# %% ../../nbs/data/39_libffm.ipynb #bcf36c8c
+def field_cells(
+    row: np.ndarray,   # Of each entry, rising
+    index: np.ndarray, # (entries,)
+    value: np.ndarray, # (entries,)
+    rows: int          # How many there are
+) -> pa.Array:
+    "What each row says of a field, as text: '12:1' or '40:0.5|41:0.5'."
+    words = [pa.array(n).cast(pa.string()) for n in (index, value)]
+    words = pc.binary_join_element_wise(*words, pa.scalar(':'))
+    count = np.bincount(row, minlength=rows)
+    if count.max(initial=0) > 1:
+        ends = np.append(0, np.cumsum(count)).astype('int32')
+        words = joined(pa.ListArray.from_arrays(ends, words), '|')
+        return pc.if_else(pa.array(count > 0), words, None)
+    place = np.where(count > 0, np.cumsum(count) - 1, 0)
+    return words.take(pa.array(place, mask=count == 0))
+
+# %% ../../nbs/data/39_libffm.ipynb #c57c71d3
+def field_name(number) -> str:
+    "The name of a field's column."
+    return f'field {number}'
+
+def libffm_fields(
+    path,        # File of lines 'label field:index:value ...'
+    parts: int=3 # Of an entry; 2: without a field
+) -> list[int]:
+    "The numbers of the fields, in order, after one reading of the file."
+    found = np.array([], 'int64')
+    for lines in libffm_lines(path, parts):
+        found = np.union1d(found, lines.field)
+    return found.tolist()
+
+def as_batch(
+    lines: Lines,
+    fields: list # Numbers of those that become columns
+) -> pa.RecordBatch:
+    "The lines as rows of a table: 'label', and a column for each field."
+    rows = len(lines.labels)
+    row = np.repeat(np.arange(rows), lines.counts)
+    order = np.argsort(lines.field, kind='stable')
+    columns = [pa.array(lines.labels)]
+    for number in fields:
+        first, last = (np.searchsorted(lines.field, number, side, order)
+                       for side in ('left', 'right'))
+        of = order[first:last]
+        cells = row[of], lines.index[of], lines.value[of]
+        columns.append(field_cells(*cells, rows))
+    names = ['label', *map(field_name, fields)]
+    return pa.record_batch(columns, names=names)
+
+# %% ../../nbs/data/39_libffm.ipynb #be3e094a
+def libffm_batches(
+    path,           # File of lines 'label field:index:value ...'
+    fields=None,    # Numbers of those that become columns; None: all there are
+    parts: int=3,   # Of an entry; 2: without a field
+    size: int=2**22 # Bytes of text in a batch
+):
+    "Record batches of the lines; a field that is not among them is an error."
+    if fields is None: fields = libffm_fields(path, parts)
+    known = np.array(fields, 'int64')
+    for lines in libffm_lines(path, parts, size):
+        others = np.setdiff1d(lines.field, known)
+        if len(others):
+            expected = f'{path}: expected the fields {shown(list(fields))}'
+            raise ValueError(f'{expected}. Received also {others[0]}')
+        yield as_batch(lines, fields)
+
+def parts_of(
+    path # Any file
+) -> int|None:
+    "Of an entry of its first line: 3 in libffm, 2 in libsvm; None: neither."
+    try:
+        with reading(path, 'text'): block, _ = next(blocks_of(path, 2**10))
+    except (OSError, ValueError, StopIteration): return None
+    form = rb'\s*[-+.0-9eE]+[ \t]+[0-9]+:([0-9]+:)?[-+.0-9eE]+[ \t\n]'
+    found = re.match(form, block + b'\n')
+    return found and (3 if found[1] else 2)
