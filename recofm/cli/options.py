@@ -63,7 +63,8 @@ column_options = (
     Option('target', str, 'A', 'column to predict (liked; rating)'),
     Option('user', list, 'A,B', 'columns of the user, key first'),
     Option('item', list, 'A,B', 'columns of the item, key first'),
-    Option('context', list, 'A,B', 'columns of the moment'))
+    Option('context', list, 'A,B', 'columns of the moment'),
+    Option('weight', str, 'W', 'column of the weights of rows, from 0'))
 
 def kind_flags() -> tuple:
     "The options that the registered kinds of column bring."
@@ -94,6 +95,7 @@ def data_options() -> tuple:
 learning_options = (
     Option('model', str, 'MODEL', 'name of a model', 'DeepFM'),
     Option('task', str, 'TASK', 'click: 0 or 1; rating: numbers', 'click'),
+    Option('class_weight', str, 'balanced', 'both classes count alike'),
     Option('out', str, 'OUT', 'folder for the model and its report'),
     Option('resume', bool, '', 'go on where a run into OUT was ended',
            in_recipe=False),

@@ -58,6 +58,7 @@ def columns_of(args) -> dict:
     "The arguments of `Schema.fit` that the options give."
     more = {n: getattr(args, n) for n in kind_options()}
     more = {n: v for n, v in more.items() if v is not None}
+    if args.weight: more['weight'] = args.weight
     target = args.target or targets.get(args.task)
     named = named_columns(args)
     if args.data in data_sets and not (args.user or args.item):
@@ -132,7 +133,7 @@ first_arguments = dict(
 def settings_of(args):
     "The `Settings` of a run that the options describe."
     plain = ('learning_rate', 'batch_size', 'epochs', 'patience', 'seed',
-             'decay', 'decay_after', 'task')
+             'decay', 'decay_after', 'task', 'class_weight')
     label = args.label or ('film' if args.data in data_sets else None)
     arguments = first_arguments.get(args.model, {}) | args.set
     return Settings(args.model, columns_of(args), arguments, label=label,
@@ -145,7 +146,8 @@ def wanted_numbers(args, columns) -> list[str]:
     "The columns of a text file that hold numbers."
     takers = [c.name for c in asked_columns(columns) if c.takes_numbers]
     made = args.above is not None
-    return [*takers, 'rating' if made else columns['target']]
+    weights = [columns['weight']] if columns.get('weight') else []
+    return [*takers, *weights, 'rating' if made else columns['target']]
 
 def files_of(args) -> dict:
     "The files of a run, by the option that names each."
@@ -172,7 +174,7 @@ def check_files(args, columns):
     made = args.above is not None
     needed = [c.name for c in asked_columns(columns)]
     needed += ['rating' if made else columns['target']]
-    needed += [args.label] if args.label else []
+    needed += [name for name in (args.label, args.weight) if name]
     dialect = Dialect(**text_arguments(args))
     for given in files_of(args).values():
         for file in tables_in(given, dialect):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Field', 'as_fields', 'Vocabulary', 'Categorical', 'Numeric', 'Bucketized', 'MultiValued', 'Text', 'Column',
            'register_kind', 'read_table', 'as_source', 'Source', 'Schema', 'check_inputs', 'MatrixSchema',
-           'read_libffm', 'Batches', 'Negatives', 'split', 'load', 'planted']
+           'read_libffm', 'libffm_pieces', 'write_libffm', 'Batches', 'Negatives', 'split', 'load', 'planted']
 
 # %% ../../nbs/data/index.ipynb #af455d1e
 import sys
@@ -20,14 +20,16 @@ _pages = dict(
     register_kind='columns', read_table='tables',
     as_source='sources', Source='sources',
     Schema='schema', check_inputs='inputs',
-    MatrixSchema='matrices', read_libffm='matrices', Batches='batches',
+    MatrixSchema='matrices', read_libffm='libffm',
+    libffm_pieces='libffm', write_libffm='libffm', Batches='batches',
     Negatives='negatives', split='splits')
 _elsewhere = dict(
     load='recofm.datasets.movielens', planted='recofm.datasets.synthetic')
 _all_ = ['Field', 'as_fields', 'Vocabulary', 'Categorical', 'Numeric',
          'Bucketized', 'MultiValued', 'Text', 'Column', 'register_kind',
          'read_table', 'as_source', 'Source', 'Schema', 'check_inputs',
-         'MatrixSchema', 'read_libffm', 'Batches', 'Negatives', 'split',
+         'MatrixSchema', 'read_libffm', 'libffm_pieces', 'write_libffm',
+         'Batches', 'Negatives', 'split',
          'load', 'planted']
 
 def __getattr__(name):

@@ -32,6 +32,7 @@ from .inputs import mean_and_scale
 from .sources import as_source, is_files
 from .tables import as_frame, check_columns, check_names, with_hint
 from .vocabulary import merge_counts
+from .weights import check_weight_name, weights_of
 
 # %% ../../nbs/data/30_schema.ipynb #6feb256b
 def named_by(
@@ -163,7 +164,8 @@ def asked_columns(
     arguments: dict # Of `Schema.fit`, by name, all but the rows
 ) -> list[Column]:
     "The unfitted columns that a schema of these arguments would have."
-    words = {n: a for n, a in arguments.items() if n not in ('target', 'share')}
+    apart = 'target', 'share', 'weight'
+    words = {n: a for n, a in arguments.items() if n not in apart}
     named = {side: words.pop(side, ()) for side in sides}
     return wished_columns(named, words, words.pop('dim', 16))
 
@@ -218,6 +220,7 @@ class Schema:
     columns: list           # Fitted kinds of column
     label: str|None=None    # Name of the target's column
     mean_and_scale: tuple|None=None # Of a target that is not 0 or 1
+    weight: str|None=None   # Name of the column of the rows' weights
 
     @property
     def fields(self): return [c.field for c in self.columns]
@@ -335,6 +338,7 @@ def fit(cls:Schema,
     context=(), # Those of the moment
     dim: int=16,# Length of the vectors of factors
     share=(),   # Groups that share a vocabulary: `[('film', 'clicked')]`
+    weight: str|None=None,# Column of the rows' weights; None: all count 1
     **words     # Kinds, `numeric=['age']`, and options, `min_count=2`
 ) -> Schema:
     "A schema fit on the training rows; a name alone is categorical."
@@ -342,10 +346,11 @@ def fit(cls:Schema,
     columns = wished_columns(named, words, dim)
     check_target_name(columns, target)
     check_share(share, columns)
+    check_weight_name(weight, [c.name for c in columns], target)
     counted_columns = columns + [Target(target)] * bool(target)
     counted = count_all(rows, counted_columns)
     unit = counted_columns[-1].finish(counted[target]) if target else None
-    return cls(fit_columns(counted, columns, share), target, unit)
+    return cls(fit_columns(counted, columns, share), target, unit, weight)
 
 # %% ../../nbs/data/30_schema.ipynb #10971543
 headings = 'field', 'side', 'kind', 'rows', 'slots', 'learned from training'
@@ -405,6 +410,15 @@ def target(self:Schema,
     frame = with_columns(frame, [self.label])
     return target_of(frame, self.label).astype('float32')
 
+# %% ../../nbs/data/30_schema.ipynb #f2c23675
+@patch
+def weights(self:Schema,
+    frame # Table, Arrow table, or list of dictionaries
+) -> np.ndarray|None:
+    "The weight of each row, float32 (rows,); None where all count alike."
+    if self.weight is None: return None
+    return weights_of(with_columns(frame, [self.weight]), self.weight)
+
 # %% ../../nbs/data/30_schema.ipynb #649990bf
 @patch
 def batches(self:Schema,
@@ -416,7 +430,9 @@ def batches(self:Schema,
     frame = as_frame(frame)
     there = self.label in frame.columns
     y = self.target(frame) if there else None
-    return Batches(self.inputs(frame), y, batch_size, self.mean_and_scale)
+    weights = self.weights(frame) if there else None
+    return Batches(self.inputs(frame), y, batch_size, self.mean_and_scale,
+                   weights)
 
 # %% ../../nbs/data/30_schema.ipynb #ad35d7c8
 @patch
@@ -439,6 +455,7 @@ def taken_apart(self:Schema) -> tuple[dict, dict]:
     unit = self.mean_and_scale
     content = dict(format=FORMAT, label=self.label, columns=plain,
                    mean_and_scale=unit and list(map(float, unit)))
+    if self.weight is not None: content['weight'] = self.weight
     arrays = {f'{i}.{name}': a for i, c in enumerate(self.columns)
               for name, a in c.arrays().items()}
     return content, arrays
@@ -557,4 +574,6 @@ def load(cls:Schema,
                    in zip(plain, arrays_by_column(arrays, len(plain)))]
         label, unit = label_and_unit(content)
         check_restored(columns, label)
-        return cls(columns, label, unit)
+        weight = content.get('weight')
+        check_weight_name(weight, [c.name for c in columns], label)
+        return cls(columns, label, unit, weight)

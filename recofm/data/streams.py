@@ -6,16 +6,16 @@
 __all__ = ['EncodedPiece', 'joined', 'taken', 'windows', 'in_groups', 'Stream', 'numbers_of', 'check_shard', 'columns_read',
            'cut']
 
-# %% ../../nbs/data/42_streams.ipynb #fb500271
+# %% ../../nbs/data/42_streams.ipynb #49d18088
 import numpy as np
 from fastcore.basics import patch
-from .batches import examples_of
+from .batches import as_column, examples_of
 from .fields import check_count
 from .schema import Schema, among_rows
 from .sources import as_source
 from .tables import check_names
 
-# %% ../../nbs/data/42_streams.ipynb #9b702434
+# %% ../../nbs/data/42_streams.ipynb #fbcd04ae
 class EncodedPiece:
     "A piece of a source, as examples."
     def __init__(self,
@@ -38,11 +38,12 @@ class EncodedPiece:
             yield examples
 
     def encoded(self, batch):
-        x, label = self.schema.inputs(batch), self.schema.label
-        if label not in self.columns: return (x,)
-        return x, self.schema.target(batch).reshape(-1, 1)
+        x, schema = self.schema.inputs(batch), self.schema
+        if schema.label not in self.columns: return (x,)
+        y, weights = schema.target(batch), schema.weights(batch)
+        return (x, as_column(y), *([] if weights is None else [weights]))
 
-# %% ../../nbs/data/42_streams.ipynb #b0425913
+# %% ../../nbs/data/42_streams.ipynb #738151b9
 def joined(parts) -> tuple:
     "Parts of examples as one."
     inputs, *others = zip(*parts)
@@ -87,7 +88,7 @@ def in_groups(
         left = [taken(window, order[whole:])] if whole < n else []
     yield from left
 
-# %% ../../nbs/data/42_streams.ipynb #402761df
+# %% ../../nbs/data/42_streams.ipynb #6bd533c8
 class Stream:
     "Rows of a source as examples, epoch after epoch, in bounded memory."
     def __init__(self,
@@ -118,7 +119,7 @@ class Stream:
 def numbers_of(schema) -> list[str]:
     "The columns of a text file that are parsed to be numbers."
     columns = [c.name for c in schema.columns if c.takes_numbers]
-    return [*columns, *([schema.label] if schema.label else [])]
+    return columns + [n for n in (schema.label, schema.weight) if n]
 
 def check_shard(shard) -> tuple[int, int]:
     "The shard, or a `ValueError`."
@@ -131,9 +132,12 @@ def columns_read(schema, source) -> list[str]:
     "The names of the columns of a source that a schema takes."
     names = [c.name for c in schema.columns]
     check_names(source.names, names)
-    return [*names, *([schema.label] if schema.label in source.names else [])]
+    if schema.label not in source.names: return names
+    more = [n for n in (schema.label, schema.weight) if n]
+    check_names(source.names, more)
+    return names + more
 
-# %% ../../nbs/data/42_streams.ipynb #43748e6d
+# %% ../../nbs/data/42_streams.ipynb #77e80d49
 @patch
 def sizes(self:Stream) -> list[int]:
     "How many rows each piece has."
@@ -149,7 +153,7 @@ def share(self:Stream) -> tuple[int, int]:
     (number, of), rows = self.shard, sum(self.sizes())
     return number * rows // of, (number + 1) * rows // of
 
-# %% ../../nbs/data/42_streams.ipynb #7cda0800
+# %% ../../nbs/data/42_streams.ipynb #933c0614
 def cut(parts, first: int, last: int):
     "The examples from the first to the one before the last."
     at = 0

@@ -15,6 +15,7 @@ from ..data.cells import as_arrow, keys, numbers
 from ..data.columns import Column, distinct_cells
 from ..data.schema import by_word, check_words, named_by, wish
 from ..data.tables import check_columns
+from ..data.weights import weights_of
 from .metrics import report
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction import DictVectorizer
@@ -33,6 +34,11 @@ def _target(frame, name):
     if not bad: return target
     expected = f'Target {name!r}: expected finite numbers'
     raise ValueError(f'{expected}. Received {bad} of {len(target)} missing')
+
+# %% ../../nbs/evaluation/20_baselines.ipynb #d2803163
+def _weights(frame, name):
+    "The weights of the rows, or None."
+    return None if name is None else weights_of(frame, name)
 
 # %% ../../nbs/evaluation/20_baselines.ipynb #988949dd
 def cell_types(frame, columns, before=None):
@@ -65,10 +71,13 @@ class GlobalMean:
     "Predicts the mean of the training target for every row."
     def fit(self,
         frame, # Training rows, one at least
-        target # Name of the column to predict, numbers
+        target,# Name of the column to predict, numbers
+        weight=None # That of the rows' weights
     ):
         "Take the mean; returns itself."
-        self.mean = float(_target(frame, target).mean())
+        weights = _weights(frame, weight)
+        values = _target(frame, target)
+        self.mean = float(np.average(values, weights=weights))
         return self
 
     def predict(self,
@@ -107,17 +116,23 @@ class ItemMean:
 
     def fit(self,
         frame, # Training rows; those without an item count for the mean only
-        target # Name of the column to predict, numbers
+        target,# Name of the column to predict, numbers
+        weight=None # That of the rows' weights
     ):
         "Take the means and shrink them; returns itself."
         self.types = cell_types(frame, [self.column])
         values = _target(frame, target)
         items = key_cells(frame[self.column], self.column)
-        self.mean, self.strength = float(values.mean()), self.smoothing
+        weights = _weights(frame, weight)
+        if weights is None: weights = np.ones(len(values))
+        self.mean = float(np.average(values, weights=weights))
+        self.strength = self.smoothing
         if self.strength is None: self.strength = smoothing_of(items, values)
-        groups = pd.Series(values).groupby(items)
-        trust = groups.size() / (groups.size() + self.strength)
-        self.means = self.mean + trust * (groups.mean() - self.mean)
+        total = pd.Series(weights, dtype='float64').groupby(items).sum()
+        total = total[total > 0]
+        means = pd.Series(weights * values).groupby(items).sum() / total
+        trust = total / (total + self.strength)
+        self.means = self.mean + trust * (means[total.index] - self.mean)
         return self
 
     def predict(self,
@@ -203,19 +218,21 @@ class OneHotLogistic:
 
     def fit(self,
         frame, # Training rows with all columns
-        target # Name of the column to predict: 0 or 1, both present
+        target,# Name of the column to predict: 0 or 1, both present
+        weight=None # That of the rows' weights
     ):
         "Find the weights; returns itself."
         values = _target(frame, target)
         if len(odd := np.setdiff1d(values, [0, 1])):
             expected = f'Target {target!r}: expected 0 or 1'
             raise ValueError(f'{expected}. Received {odd[:5].tolist()}')
-        return self.fit_to(frame, values)
+        return self.fit_to(frame, values, _weights(frame, weight))
 
-    def fit_to(self, frame, values):
+    def fit_to(self, frame, values, weights=None):
         "Find the weights for targets that were checked; returns itself."
         self.types = cell_types(frame, self.columns)
-        self.model.fit(frame[self.columns], values)
+        named = {f'{self.model.steps[-1][0]}__sample_weight': weights}
+        self.model.fit(frame[self.columns], values, **named)
         return self
 
     def predict(self,
@@ -230,11 +247,14 @@ def part_reports(
     predict,      # From a frame to the predictions of its rows
     parts: dict,  # {name: rows to report on}
     target,       # Column that is predicted
-    task='click'  # As `report` takes it
+    task='click', # As `report` takes it
+    weight=None   # Name of the column of the rows' weights
 ) -> dict:
     "The metrics on every part, by (part, metric)."
-    reports = {name: report(_target(part, target), predict(part), task)
-               for name, part in parts.items()}
+    def reported(part):
+        y, weights = _target(part, target), _weights(part, weight)
+        return report(y, predict(part), task, weights)
+    reports = {name: reported(part) for name, part in parts.items()}
     return {(name, metric): value for name, found in reports.items()
             for metric, value in found.items()}
 

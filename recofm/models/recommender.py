@@ -462,6 +462,7 @@ def _warn_of_one_class(y, weights=None):
 def _checked(self:Recommender, x, y=None, batch_size=None, sample_weight=None):
     "Data as loss and metrics expect them, batch size and weights."
     bounded = is_of_probabilities(getattr(self, 'loss', None))
+    if sample_weight is None: sample_weight = getattr(x, 'weights', None)
     x, y, batch_size = checked_data(
         self.fields, x, y, batch_size, bounded, needs_target=True)
     if is_stream(x): return x, y, batch_size, sample_weight
@@ -498,8 +499,9 @@ def _checked_validation(self:Recommender, validation_data) -> tuple:
         weights = weights[0] if weights else None
         x, y, _, weights = self._checked(x, y, None, weights)
         return (x, y) if weights is None else (x, y, weights), {}
-    x, y, size, _ = self._checked(validation_data)
+    x, y, size, weights = self._checked(validation_data)
     data = x if y is None else (x, y)
+    if weights is not None: data = x, y, weights
     return data, dict(validation_batch_size=size)
 
 # %% ../../nbs/models/10_recommender.ipynb #8b7b9e54
