@@ -25,6 +25,7 @@ from recofm.data.columns import (
 from .fields import check_count, sides
 from .files import (
     FORMAT, formats, load_pair, read_content, reading, save_pair)
+from .hashed import Cross, Hashed, HashedCross
 from .inputs import mean_and_scale
 from .tables import as_frame, check_columns, with_hint
 from .vocabulary import merge_counts
