@@ -27,6 +27,8 @@ from .files import (
     FORMAT, formats, load_pair, read_content, reading, save_pair)
 from .hashed import Cross, Hashed, HashedCross
 from .inputs import mean_and_scale
+from .numbers import (
+    LogSquare, SoftBins, Transformed, Truth, Widths)
 from .tables import as_frame, check_columns, with_hint
 from .vocabulary import merge_counts
 
