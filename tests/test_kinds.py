@@ -20,7 +20,9 @@ table = pd.DataFrame(dict(
     user=rng.integers(0, 20, rows), film=rng.integers(0, 30, rows),
     device=rng.choice(['a', 'b', 'c'], rows), age=rng.integers(15, 80, rows),
     price=rng.lognormal(2, 1, rows).round(2), seen=rng.geometric(.1, rows),
-    member=rng.integers(0, 2, rows) == 1))
+    member=rng.integers(0, 2, rows) == 1,
+    when=rng.integers(1.7e9, 1.73e9, rows),
+    released=rng.choice(['1979-05-25', '2020-01-01'], rows)))
 table['liked'] = (table.user + table.film + rng.integers(0, 9, rows)) % 2
 
 # the words of each kind, as `Schema.fit` takes them, and as options
@@ -44,6 +46,11 @@ said = dict(
               ['--context', 'age', '--soft', 'age=5']),
     Truth=(dict(context='member', truth=['member']),
            ['--context', 'member', '--truth', 'member']),
+    Time=(dict(context='hour', time=dict(hour='when'), zone='Europe/Berlin'),
+          ['--context', 'hour', '--time', 'hour=when', '--zone',
+           'Europe/Berlin']),
+    Days=(dict(context='since', days=dict(since='released,when')),
+          ['--context', 'since', '--days', 'since=released,when']),
     Bucketized=(dict(context='age', bucket=dict(age=[20, 40])),
                 ['--context', 'age', '--bucket', 'age=[20,40]']))
 

@@ -72,9 +72,6 @@ class Transformed(Numeric):
 
     def __post_init__(self): super().__post_init__(); steps_of(self)
 
-    @property
-    def field(self): return replace(super().field, padded=False)
-
     def count(self, column): return moments_of(transformed(self, column))
 
     def finish(self, counted, vocabulary=None):

@@ -30,6 +30,7 @@ from .inputs import mean_and_scale
 from .numbers import (
     LogSquare, SoftBins, Transformed, Truth, Widths)
 from .tables import as_frame, check_columns, with_hint
+from .times import Days, Time
 from .vocabulary import merge_counts
 
 # %% ../../nbs/data/30_schema.ipynb #6feb256b
