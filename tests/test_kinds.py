@@ -23,6 +23,11 @@ table = pd.DataFrame(dict(
     member=rng.integers(0, 2, rows) == 1,
     when=rng.integers(1.7e9, 1.73e9, rows),
     released=rng.choice(['1979-05-25', '2020-01-01'], rows)))
+table['tags'] = rng.choice(['a:2|b:.5', 'c', 'b:3|c:-1|d'], rows)
+table['clicked'] = rng.choice(['a|b|c|d', 'c', 'd|a'], rows)
+table['image'] = [f'[{x:.3f}, {y:.3f}, {z:.3f}]'
+                  for x, y, z in rng.normal(size=(rows, 3))]
+table['title'] = rng.choice(['Star Wars', 'The Star', 'War and Peace'], rows)
 table['liked'] = (table.user + table.film + rng.integers(0, 9, rows)) % 2
 
 # the words of each kind, as `Schema.fit` takes them, and as options
@@ -51,6 +56,17 @@ said = dict(
            'Europe/Berlin']),
     Days=(dict(context='since', days=dict(since='released,when')),
           ['--context', 'since', '--days', 'since=released,when']),
+    Weighted=(dict(context='tags', weighted=['tags']),
+              ['--context', 'tags', '--weighted', 'tags']),
+    Recent=(dict(context='clicked', recent=dict(clicked=3), half_life=1.5),
+            ['--context', 'clicked', '--recent', 'clicked=3',
+             '--half-life', '1.5']),
+    Vector=(dict(context='image', vector=['image']),
+            ['--context', 'image', '--vector', 'image']),
+    Projected=(dict(context='image', projected=dict(image=2)),
+               ['--context', 'image', '--projected', 'image=2']),
+    Ngrams=(dict(context='title', ngrams=dict(title=2), max_words=3),
+            ['--context', 'title', '--ngrams', 'title=2', '--max-words', '3']),
     Bucketized=(dict(context='age', bucket=dict(age=[20, 40])),
                 ['--context', 'age', '--bucket', 'age=[20,40]']))
 

@@ -32,6 +32,8 @@ from .numbers import (
 from .tables import as_frame, check_columns, with_hint
 from .times import Days, Time
 from .vocabulary import merge_counts
+from .weighted import (
+    Ngrams, Projected, Recent, Vector, Weighted)
 
 # %% ../../nbs/data/30_schema.ipynb #6feb256b
 def named_by(
