@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['headings', 'array_key', 'named_by', 'kind_words', 'kind_options', 'check_words', 'by_word', 'options_for', 'wish',
-           'wished_columns', 'check_named', 'asked_columns', 'check_target_name', 'check_share', 'shared_vocabularies',
-           'Schema', 'count_into', 'fit_columns', 'target_of', 'Target', 'with_columns', 'is_source', 'among_rows',
-           'batches_of', 'counted_in', 'count_all', 'side_by_side', 'plain_columns', 'array_names', 'arrays_by_column',
-           'restored', 'same_vocabulary', 'check_same_vocabulary', 'label_and_unit', 'check_restored']
+           'wished_columns', 'check_named', 'asked_columns', 'check_target_name', 'check_sides', 'check_share',
+           'shared_vocabularies', 'Schema', 'count_into', 'fit_columns', 'target_of', 'Target', 'with_columns',
+           'is_source', 'among_rows', 'batches_of', 'counted_in', 'count_all', 'side_by_side', 'plain_columns',
+           'array_names', 'arrays_by_column', 'restored', 'same_vocabulary', 'check_same_vocabulary', 'label_and_unit',
+           'check_restored']
 
 # %% ../../nbs/data/30_schema.ipynb #366f8432
 import re
@@ -24,14 +25,20 @@ from tqdm import tqdm
 from .cells import numbers, refuse, shown
 from .columns import (
     Categorical, Column, check_complete, clip_cure, kind_named, kinds,
-    merge_moments, moments_of)
+    merge_moments, moments_of, names_read)
 from .fields import check_count, sides
 from .files import (
     FORMAT, formats, load_pair, read_content, reading, save_pair)
+from .hashed import Cross, Hashed, HashedCross
 from .inputs import mean_and_scale
+from .numbers import (
+    LogSquare, SoftBins, Transformed, Truth, Widths)
 from .sources import as_source, is_files
 from .tables import as_frame, check_columns, check_names, with_hint
+from .times import Days, Time
 from .vocabulary import merge_counts
+from .weighted import (
+    Ngrams, Projected, Recent, Vector, Weighted)
 from .weights import check_weight_name, weights_of
 
 # %% ../../nbs/data/30_schema.ipynb #6feb256b
@@ -176,10 +183,21 @@ def check_target_name(columns, target):
     if not isinstance(target, str) or not target:
         expected = 'target= expects the name of a column'
         raise ValueError(f'{expected}. Received: {target!r}')
-    if target not in [c.name for c in columns]: return
+    if target not in [*names_read(columns), *(c.name for c in columns)]: return
     expected = f'target= names {target!r}, which must not stand in'
     sided = 'user=, item= or context='
     raise ValueError(f'{expected} {sided}: the model would be shown the answer')
+
+# %% ../../nbs/data/30_schema.ipynb #8d54cb08
+def check_sides(columns):
+    "A `ValueError` where one reads what stands on another side."
+    side_of = {c.name: c.side for c in columns}
+    for c in columns:
+        for name in c.reads:
+            if side_of.get(name, c.side) == c.side: continue
+            expected = f'Column {c.name!r}: expected to read {c.side}s only'
+            received = f'{name!r}, of the {side_of[name]}'
+            raise ValueError(f'{expected}. Received {received}')
 
 # %% ../../nbs/data/30_schema.ipynb #81081f8e
 def check_share(
@@ -228,7 +246,7 @@ class Schema:
 # %% ../../nbs/data/30_schema.ipynb #3c8b58dd
 def count_into(counted: dict, part, columns) -> dict:
     "What was counted of each column, by its name, with one more part."
-    own = {c.name: c.count(part[c.name]) for c in columns}
+    own = {c.name: c.count(c.taken(part)) for c in columns}
     if not counted: return own
     return {c.name: c.merge(counted[c.name], own[c.name]) for c in columns}
 
@@ -253,7 +271,7 @@ def target_of(frame, label) -> np.ndarray:
            'a target that float32 can hold', clip_cure(label, -1e6, 1e6))
 
 @dataclass(frozen=True)
-class Target:
+class Target(Column):
     "The column to predict, which is counted as the others are."
     name: str # Of the column
     takes_numbers = True
@@ -308,7 +326,7 @@ def batches_of(source, names):
 
 def counted_in(source, columns) -> dict:
     "What the rows of a source tell of the columns, by name."
-    names, counted, rows = [c.name for c in columns], {}, 0
+    names, counted, rows = names_read(columns), {}, 0
     with tqdm(total=source.rows, unit=' rows', disable=None) as bar:
         for batch, about in batches_of(source, names):
             with among_rows(*about):
@@ -320,10 +338,10 @@ def counted_in(source, columns) -> dict:
 
 def count_all(rows, columns) -> dict:
     "The same of a table in memory, or of what a source can be made of."
-    names = [c.name for c in columns]
+    names = names_read(columns)
     if not is_source(rows):
         return count_into({}, with_columns(rows, names), columns)
-    parsed = [c.name for c in columns if c.takes_numbers]
+    parsed = names_read([c for c in columns if c.takes_numbers])
     source = as_source(rows).with_numbers(parsed)
     check_names(source.names, names)
     return counted_in(source, columns)
@@ -346,7 +364,7 @@ def fit(cls:Schema,
     columns = wished_columns(named, words, dim)
     check_target_name(columns, target)
     check_share(share, columns)
-    check_weight_name(weight, [c.name for c in columns], target)
+    check_weight_name(weight, names_read(columns), target)
     counted_columns = columns + [Target(target)] * bool(target)
     counted = count_all(rows, counted_columns)
     unit = counted_columns[-1].finish(counted[target]) if target else None
@@ -393,8 +411,8 @@ def inputs(self:Schema,
     frame # Table, Arrow table, or list of dictionaries; no target needed
 ):
     "A model's inputs: ids int32 (rows, slots), with values where not all 1."
-    frame = with_columns(frame, [c.name for c in self.columns])
-    encoded = [c.encode(frame[c.name]) for c in self.columns]
+    frame = with_columns(frame, names_read(self.columns))
+    encoded = [c.encode(c.taken(frame)) for c in self.columns]
     if all(v is None for _, v in encoded):
         return np.concatenate([ids for ids, _ in encoded], axis=1)
     return side_by_side(encoded, len(frame))

@@ -6,16 +6,17 @@
 __all__ = ['EncodedPiece', 'joined', 'taken', 'windows', 'in_groups', 'Stream', 'numbers_of', 'check_shard', 'columns_read',
            'cut']
 
-# %% ../../nbs/data/42_streams.ipynb #49d18088
+# %% ../../nbs/data/42_streams.ipynb #85c9184c
 import numpy as np
 from fastcore.basics import patch
 from .batches import as_column, examples_of
+from .columns import names_read
 from .fields import check_count
 from .schema import Schema, among_rows
 from .sources import as_source
 from .tables import check_names
 
-# %% ../../nbs/data/42_streams.ipynb #fbcd04ae
+# %% ../../nbs/data/42_streams.ipynb #15980ac2
 class EncodedPiece:
     "A piece of a source, as examples."
     def __init__(self,
@@ -43,7 +44,7 @@ class EncodedPiece:
         y, weights = schema.target(batch), schema.weights(batch)
         return (x, as_column(y), *([] if weights is None else [weights]))
 
-# %% ../../nbs/data/42_streams.ipynb #738151b9
+# %% ../../nbs/data/42_streams.ipynb #86abc512
 def joined(parts) -> tuple:
     "Parts of examples as one."
     inputs, *others = zip(*parts)
@@ -88,7 +89,7 @@ def in_groups(
         left = [taken(window, order[whole:])] if whole < n else []
     yield from left
 
-# %% ../../nbs/data/42_streams.ipynb #6bd533c8
+# %% ../../nbs/data/42_streams.ipynb #f423fb6f
 class Stream:
     "Rows of a source as examples, epoch after epoch, in bounded memory."
     def __init__(self,
@@ -118,7 +119,7 @@ class Stream:
 
 def numbers_of(schema) -> list[str]:
     "The columns of a text file that are parsed to be numbers."
-    columns = [c.name for c in schema.columns if c.takes_numbers]
+    columns = names_read([c for c in schema.columns if c.takes_numbers])
     return columns + [n for n in (schema.label, schema.weight) if n]
 
 def check_shard(shard) -> tuple[int, int]:
@@ -130,14 +131,14 @@ def check_shard(shard) -> tuple[int, int]:
 
 def columns_read(schema, source) -> list[str]:
     "The names of the columns of a source that a schema takes."
-    names = [c.name for c in schema.columns]
+    names = names_read(schema.columns)
     check_names(source.names, names)
     if schema.label not in source.names: return names
     more = [n for n in (schema.label, schema.weight) if n]
     check_names(source.names, more)
     return names + more
 
-# %% ../../nbs/data/42_streams.ipynb #77e80d49
+# %% ../../nbs/data/42_streams.ipynb #9647bc84
 @patch
 def sizes(self:Stream) -> list[int]:
     "How many rows each piece has."
@@ -153,7 +154,7 @@ def share(self:Stream) -> tuple[int, int]:
     (number, of), rows = self.shard, sum(self.sizes())
     return number * rows // of, (number + 1) * rows // of
 
-# %% ../../nbs/data/42_streams.ipynb #933c0614
+# %% ../../nbs/data/42_streams.ipynb #f308c646
 def cut(parts, first: int, last: int):
     "The examples from the first to the one before the last."
     at = 0
