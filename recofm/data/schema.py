@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['headings', 'array_key', 'named_by', 'kind_words', 'kind_options', 'check_words', 'by_word', 'options_for', 'wish',
            'wished_columns', 'check_named', 'asked_columns', 'check_target_name', 'check_share', 'shared_vocabularies',
-           'Schema', 'fit_columns', 'target_of', 'unit_of', 'side_by_side', 'plain_columns', 'array_names',
+           'Schema', 'fit_columns', 'target_of', 'unit_of', 'side_by_side', 'rows_with', 'plain_columns', 'array_names',
            'arrays_by_column', 'restored', 'same_vocabulary', 'check_same_vocabulary', 'label_and_unit',
            'check_restored']
 
@@ -17,6 +17,7 @@ from functools import partial, reduce
 from itertools import chain
 from pathlib import Path
 import numpy as np
+import pyarrow as pa
 from fastcore.basics import patch
 from .cells import numbers, refuse, shown
 from .columns import (
@@ -25,7 +26,8 @@ from .fields import check_count, sides
 from .files import (
     FORMAT, formats, load_pair, read_content, reading, save_pair)
 from .inputs import mean_and_scale
-from .tables import as_frame, check_columns, with_hint
+from .tables import (
+    as_frame, check_columns, check_names, with_hint)
 from .vocabulary import merge_counts
 
 # %% ../../nbs/data/30_schema.ipynb #6feb256b
@@ -301,13 +303,23 @@ def side_by_side(encoded, rows: int) -> dict:
     both = dict(ids=ids, values=values)
     return {name: np.concatenate(a, axis=1) for name, a in both.items()}
 
+def rows_with(
+    rows, # Table, Arrow table, or list of dictionaries
+    names # Of columns that must be there
+):
+    "Rows whose columns can be asked for by name; Arrow's stay as they are."
+    arrow = isinstance(rows, (pa.Table, pa.RecordBatch))
+    if not (arrow and rows.num_rows): rows, arrow = as_frame(rows), False
+    if not arrow: check_columns(rows, names)
+    else: check_names(rows.schema.names, names)
+    return rows
+
 @patch
 def inputs(self:Schema,
     frame # Table, Arrow table, or list of dictionaries; no target needed
 ):
     "A model's inputs: ids int32 (rows, slots), with values where not all 1."
-    frame = as_frame(frame)
-    check_columns(frame, [c.name for c in self.columns])
+    frame = rows_with(frame, [c.name for c in self.columns])
     encoded = [c.encode(frame[c.name]) for c in self.columns]
     if all(v is None for _, v in encoded):
         return np.concatenate([ids for ids, _ in encoded], axis=1)
@@ -402,7 +414,7 @@ def same_vocabulary(one, other) -> bool:
     "Whether two columns hold the same values, with or without a missing one."
     one, other = (getattr(c, 'vocabulary', None) for c in (one, other))
     if one is None or other is None or one.size != other.size: return False
-    return np.array_equal(one.values, other.values)
+    return one.cells.equals(other.cells)
 
 def check_same_vocabulary(columns):
     "A `ValueError` where columns that share a vocabulary hold two."
