@@ -6,8 +6,8 @@
 __all__ = ['most_later', 'most_parts', 'key_words', 'odd', 'other_odd', 'long_text', 'no_hash', 'few_values', 'digits',
            'as_cells', 'pack', 'Counts', 'count_values', 'check_same_type', 'together', 'merge_counts', 'Vocabulary',
            'vocabulary_of', 'fit_vocabulary', 'check_same_kind', 'mixed', 'words_of', 'hash_text', 'hashes', 'Index',
-           'index_of', 'first_with', 'find', 'ids_of', 'lookup', 'value_of', 'typed_key', 'check_offsets', 'unpack',
-           'to_arrays', 'values_from', 'from_arrays', 'first_twice']
+           'index_of', 'first_with', 'find', 'ids_of', 'lookup', 'value_of', 'typed_key', 'check_offsets', 'texts_at',
+           'unpack', 'to_arrays', 'values_from', 'from_arrays', 'first_twice']
 
 # %% ../../nbs/data/20_vocabulary.ipynb #d051e33e
 import re
@@ -383,11 +383,11 @@ def check_offsets(
     expected = f'Expected {name} from 0 to {end} that never fall'
     raise ValueError(f'{expected}. Received {shown(offsets.tolist()[:9])}')
 
-def unpack(
+def texts_at(
     data: np.ndarray,   # uint8
     offsets: np.ndarray # int64
 ) -> pa.Array:
-    "The strings that `pack` packed."
+    "The strings that `pack` packed, as an Arrow array."
     check_offsets(offsets, len(data))
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
     count = len(offsets) - 1
@@ -399,6 +399,13 @@ def unpack(
 def _decode_each(data, offsets):
     "The error of the string that is not UTF-8."
     for a, b in zip(offsets[:-1], offsets[1:]): data[a:b].decode('utf-8')
+
+def unpack(
+    data: np.ndarray,   # uint8
+    offsets: np.ndarray # int64
+) -> list[str]:
+    "The strings that `pack` packed."
+    return texts_at(data, offsets).to_pylist()
 
 # %% ../../nbs/data/20_vocabulary.ipynb #c811e72a
 def to_arrays(vocabulary: Vocabulary) -> dict[str, np.ndarray]:
@@ -414,8 +421,8 @@ def values_from(arrays: dict[str, np.ndarray]) -> pa.Array:
         check_only(arrays, ['values', 'missing'])
         return pa.array(array_named(arrays, 'values', 'int64'))
     check_only(arrays, ['bytes', 'offsets', 'missing'])
-    return unpack(array_named(arrays, 'bytes', 'uint8'),
-                  array_named(arrays, 'offsets', 'int64'))
+    return texts_at(array_named(arrays, 'bytes', 'uint8'),
+                    array_named(arrays, 'offsets', 'int64'))
 
 # %% ../../nbs/data/20_vocabulary.ipynb #560bc303
 def from_arrays(arrays: dict[str, np.ndarray]) -> Vocabulary:
