@@ -103,9 +103,11 @@ class Vocabulary:
     "Values and their ids: 0 is unknown, then the values, then missing."
     def __init__(self,
         values,             # Whole numbers or text; the commonest first
-        missing: bool=False # Missing cells have a row of their own, the last
+        missing: bool=False,# Missing cells have a row of their own, the last
+        index=None          # Where each value stands; None: found when asked
     ):
         self.cells, self.missing = as_cells(values), missing
+        if index is not None: self.index = index
 
     @cached_property
     def values(self):    # int64, or strings (object)
