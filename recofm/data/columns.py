@@ -6,10 +6,11 @@
 __all__ = ['plain', 'kinds', 'limits', 'word_pattern', 'combiners', 'several_cells', 'other_separators', 'most_slots', 'Column',
            'column_error', 'names_read', 'is_of', 'check_arguments', 'check_complete', 'register_kind', 'kind_named',
            'check_limits', 'Keyed', 'Categorical', 'Moments', 'moments_of', 'merge_moments', 'check_unit', 'Numeric',
-           'clip_cure', 'check_edges', 'Bucketized', 'words_in', 'values_in', 'cell_values', 'sum_repeated', 'fill',
-           'several_cure', 'distinct_lists', 'distinct_floats', 'distinct_cells', 'held_separators', 'merge_separators',
-           'separator_error', 'check_separator', 'mistaken_cells', 'check_scored', 'check_several', 'Several',
-           'several_field', 'MultiValued', 'check_multi', 'Text', 'counted_times', 'cut_warning']
+           'clip_cure', 'check_edges', 'Bucketized', 'words_in', 'values_in', 'cell_values', 'Pieces', 'pieces_of',
+           'between', 'sum_repeated', 'fill', 'several_cure', 'check_lists', 'listed', 'distinct_floats',
+           'distinct_cells', 'text_codes', 'texts_in', 'held_separators', 'merge_separators', 'separator_error',
+           'check_separator', 'mistaken_cells', 'check_scored', 'check_several', 'Several', 'several_field',
+           'MultiValued', 'check_multi', 'Text', 'counted_times', 'cut_warning']
 
 # %% ../../nbs/data/25_columns.ipynb #0fcf58c2
 import re
@@ -22,14 +23,15 @@ from typing import get_args, get_type_hints
 from fastcore.basics import patch
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from .cells import (
-    as_arrow, cure_for, is_missing, keys, numbers, plain_text, refuse,
-    refuse_inexact, refuse_type, shown, typed_number)
+    as_arrow, cure_for, dictionaries, is_missing, keys, numbers, plain_text,
+    refuse, refuse_inexact, refuse_type, shown, typed_number)
 from .fields import Field, check_count, in_short
 from .files import array_named, check_only
 from .vocabulary import (
-    Counts, Vocabulary, count_values, fit_vocabulary, from_arrays, lookup,
-    merge_counts, to_arrays, typed_key, vocabulary_of)
+    Counts, Vocabulary, as_cells, count_values, fit_vocabulary, from_arrays,
+    ids_of, lookup, merge_counts, to_arrays, typed_key, vocabulary_of)
 
 # %% ../../nbs/data/25_columns.ipynb #6766009e
 class Column:
@@ -279,8 +281,8 @@ def vocabulary_from(self:Keyed, counts: Counts) -> Vocabulary:
 @patch
 def describe(self:Keyed) -> str:
     "The commonest values, at most four and forty characters of them."
-    values = self.known.values
-    first = list(map(str, values[:4]))
+    values = self.known.cells
+    first = list(map(str, values[:4].to_pylist()))
     while len(first) > 1 and len(', '.join(first)) > 40: first.pop()
     more = ', …' if len(values) > len(first) else ''
     return ', '.join(first) + more
@@ -498,6 +500,38 @@ def cell_values(
     if isinstance(cell, (list, tuple, np.ndarray)): return list(cell)
     return [] if is_missing(cell) else split(plain_text(cell))
 
+# %% ../../nbs/data/25_columns.ipynb #50636978
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    "The values inside the cells of a column, one after the other."
+    row: np.ndarray   # Of the cell that each stands in, not decreasing
+    codes: np.ndarray # The number of each among the distinct ones
+    values: pa.Array  # The distinct ones, as keys; one may be null
+
+def pieces_of(
+    row: np.ndarray, # Of the cell that each value stands in
+    flat: pa.Array   # The values, as keys
+) -> Pieces:
+    "The pieces that are these values."
+    coded = flat.dictionary_encode('encode')
+    return Pieces(row, coded.indices.to_numpy(), coded.dictionary)
+
+def between(
+    cells: pa.Array, # Text, missing cells null
+    separator: str   # Between the values of a cell
+) -> Pieces:
+    "What stands between the separators, without blanks around it."
+    parts = pc.split_pattern(cells, separator)
+    row = pc.list_parent_indices(parts).to_numpy()
+    found = pieces_of(row, pc.list_flatten(parts))
+    trimmed = pc.utf8_trim_whitespace(found.values).dictionary_encode()
+    codes, values = trimmed.indices.to_numpy(), trimmed.dictionary
+    codes, empty = codes[found.codes], values.index('').as_py()
+    if empty < 0: return Pieces(row, codes, values)
+    kept, rest = codes != empty, pc.not_equal(values, '')
+    codes = codes[kept]
+    return Pieces(row[kept], codes - (codes > empty), values.filter(rest))
+
 # %% ../../nbs/data/25_columns.ipynb #26082539
 combiners = dict(
     mean=lambda n: 1 / n, sqrtn=lambda n: 1 / np.sqrt(n), sum=np.ones_like)
@@ -507,32 +541,39 @@ def sum_repeated(
     ids: np.ndarray  # Id of each value
 ) -> tuple:
     "Row, id, count and place in the row of each distinct id of a row."
-    pairs = np.stack([row, ids])
-    _, first, count = np.unique(
-        pairs, axis=1, return_index=True, return_counts=True)
-    order = np.argsort(first)                      # as they first appear
-    row, ids, count = row[first[order]], ids[first[order]], count[order]
-    return row, ids, count, np.arange(len(row)) - np.searchsorted(row, row)
+    pairs = row.astype('int64') * (int(ids.max(initial=0)) + 1) + ids
+    if _repeats(np.sort(pairs)).any():
+        order = np.argsort(pairs, kind='stable')
+        runs = np.flatnonzero(~_repeats(pairs[order]))
+        count = np.zeros(len(row), 'int64')    # 0: stood there before
+        count[order[runs]] = np.diff(runs, append=len(row))
+        there = count > 0
+        row, ids, count = row[there], ids[there], count[there]
+    else: count = np.ones(len(row), 'int64')
+    begin = np.flatnonzero(np.diff(row, prepend=-1))
+    lengths = np.diff(begin, append=len(row))
+    return row, ids, count, np.arange(len(row)) - np.repeat(begin, lengths)
+
+def _repeats(ordered) -> np.ndarray:
+    "Whether each number is the one before it."
+    return np.append(False, ordered[1:] == ordered[:-1])[:len(ordered)]
 
 # %% ../../nbs/data/25_columns.ipynb #d5690677
 def fill(
-    cells: list[list],      # The values of each cell
-    vocabulary: Vocabulary, # Of the values
-    slots: int,             # How many pairs of a cell are kept
-    combiner: str,          # 'mean', 'sqrtn' or 'sum'
-    name: str               # Of the column, for messages
+    row: np.ndarray, # Cell of each value, not decreasing
+    ids: np.ndarray, # Id of each value
+    cells: int,      # How many there are
+    slots: int,      # How many pairs of a cell are kept
+    combiner: str    # 'mean', 'sqrtn' or 'sum'
 ) -> tuple:
     "ids and values, both (cells, slots), and which of the cells were cut."
-    lengths = [len(c) for c in cells]
-    row = np.repeat(np.arange(len(cells)), lengths)
-    found = lookup(vocabulary, list(chain.from_iterable(cells)), name)
-    row, found, count, place = sum_repeated(row, found)
+    row, found, count, place = sum_repeated(row, ids)
     kept = place < slots
-    cut = np.bincount(row[~kept], minlength=len(cells)) > 0
+    cut = np.bincount(row[~kept], minlength=cells) > 0
     row, found, count, place = (a[kept] for a in (row, found, count, place))
-    n = np.bincount(row, weights=count, minlength=len(cells))
-    ids = np.zeros((len(cells), slots), 'int32')
-    values = np.zeros((len(cells), slots), 'float32')
+    n = np.bincount(row, weights=count, minlength=cells)
+    ids = np.zeros((cells, slots), 'int32')
+    values = np.zeros((cells, slots), 'float32')
     ids[row, place] = found
     values[row, place] = count * combiners[combiner](n[row])
     return ids, values, cut
@@ -548,22 +589,28 @@ def several_cure(name, cell) -> str:
     return f"make the values text, {text}na_action='ignore')"
 
 # %% ../../nbs/data/25_columns.ipynb #05eb612b
-def distinct_lists(column, found, name) -> tuple:
-    "The same for an array of lists, whose values must be keys."
-    cells = [None if c is None else tuple(c) for c in found.to_pylist()]
+def check_lists(column, found, name):
+    "A `ValueError` that names the first list with a value that is no key."
     try: keys(found.flatten(), name)
     except ValueError:
+        cells = found.to_pylist()
         row = next(i for i, c in enumerate(cells) if not _are_keys(c))
         cure = several_cure(name, [])
         refuse(column, row, name, 'lists of keys', cure)
-    order = {}
-    codes = [order.setdefault(c, len(order)) for c in cells]
-    return np.array(codes, 'int64'), list(order)
 
 def _are_keys(cell) -> bool:
     "Whether all values of a cell are keys."
     try: return keys(cell or []) is not None
     except ValueError: return False
+
+def listed(
+    cells: pa.Array # Lists of keys
+) -> Pieces:
+    "The values of the lists."
+    lengths = pc.list_value_length(cells).fill_null(0).to_numpy()
+    flat = keys(cells.flatten())
+    if flat.null_count == len(flat): flat = as_cells([None] * len(flat))
+    return pieces_of(np.repeat(np.arange(len(cells)), lengths), flat)
 
 # %% ../../nbs/data/25_columns.ipynb #9bd50a77
 def distinct_floats(column, found, name) -> tuple:
@@ -571,37 +618,68 @@ def distinct_floats(column, found, name) -> tuple:
     x = found.to_numpy(zero_copy_only=False)
     refuse_inexact(column, x, name)
     cells, codes = np.unique(x, return_inverse=True)
-    return codes, list(cells)
+    return codes, as_cells(list(map(_text_of, cells)))
+
+def _text_of(cell):
+    "A number as text; None for a missing one."
+    return None if is_missing(cell) else plain_text(cell)
 
 # %% ../../nbs/data/25_columns.ipynb #ff5544bc
 def distinct_cells(column, name) -> tuple:
-    "The number of each cell among the distinct ones, and those."
+    "The number of each cell among the distinct ones; these as text, or lists."
+    if (coded := text_codes(column)) is not None: return coded
     found = as_arrow(column, name, several_cells, cure=several_cure)
     kind, types = found.type, pa.types
     if types.is_list(kind) or types.is_large_list(kind):
-        return distinct_lists(column, found, name)
+        check_lists(column, found, name)
+        return np.arange(len(found)), found
     asked = types.is_integer, types.is_boolean, types.is_decimal
     asked += types.is_string, types.is_large_string, types.is_null
     if types.is_floating(kind): return distinct_floats(column, found, name)
     if not any(ask(kind) for ask in asked):
         refuse_type(column, found, name, several_cells, several_cure)
     coded = found.dictionary_encode('encode')
-    return coded.indices.to_numpy(), coded.dictionary.to_pylist()
+    codes, cells = coded.indices.to_numpy(), coded.dictionary
+    if not any(ask(kind) for ask in asked[3:]):
+        cells = as_cells(list(map(_text_of, cells.to_pylist())))
+    return codes, cells.cast(pa.large_string())
+
+def text_codes(column) -> tuple|None:
+    "The same for a dictionary of text; None for anything else."
+    if len(parts := dictionaries(column)) != 1: return None
+    coded, types = parts[0], pa.types
+    held = coded.dictionary
+    if not (types.is_string(held.type) or types.is_large_string(held.type)):
+        return None
+    if held.null_count or len(held.unique()) < len(held): return None
+    used = coded.indices.dictionary_encode('encode')    # in order
+    cells = held.take(used.dictionary).cast(pa.large_string())
+    return used.indices.to_numpy(), cells
 
 # %% ../../nbs/data/25_columns.ipynb #1cb7a953
 other_separators = ';,/|'
 
+def texts_in(
+    cells: pa.Array # Distinct cells
+) -> pa.Array:
+    "The cells that are text; none, where they are lists."
+    text = pa.types.is_large_string(cells.type)
+    return cells.drop_null() if text else as_cells([])
+
 def held_separators(
-    cells,          # Distinct cells
-    separator: str  # Between the values of a cell
+    cells: pa.Array, # Distinct cells
+    separator: str   # Between the values of a cell
 ) -> dict:
     "How many texts there are, how many hold each separator, and such a cell."
-    texts = [c for c in cells if isinstance(c, str)]
-    found = dict(texts=len(texts), own=sum(separator in t for t in texts))
-    for other in other_separators:
-        wrong = [t for t in texts if other in t]
-        found[other] = len(wrong), *wrong[:1]
-    return found
+    texts = texts_in(cells)
+    found = dict(texts=len(texts), own=_holding(texts, separator)[0])
+    return found | {other: _holding(texts, other) for other in other_separators}
+
+def _holding(texts, separator) -> tuple:
+    "How many texts hold a separator, and the first of them."
+    held = pc.match_substring(texts, separator)
+    if not (n := pc.sum(held).as_py() or 0): return (0,)
+    return n, texts[held.index(True).as_py()].as_py()
 
 def merge_separators(one: dict, other: dict) -> dict:
     "What two parts hold together."
@@ -628,16 +706,25 @@ def check_separator(name, separator, held):
         raise ValueError(separator_error(name, separator, other, some[0]))
 
 # %% ../../nbs/data/25_columns.ipynb #0ac990f2
-def mistaken_cells(cells, separator, vocabulary) -> dict:
+def mistaken_cells(
+    cells: pa.Array,       # Distinct cells
+    separator: str,        # Between the values of a cell
+    vocabulary: Vocabulary # Of the values
+) -> dict:
     "By separator the unknown texts that hold known values between it."
-    index, found = vocabulary.index, {}
-    unknown = [c for c in cells if isinstance(c, str) and c not in index]
+    texts, found = texts_in(cells), {}
+    if vocabulary.whole: return found
     for other in other_separators:
         if other == separator: continue
-        texts = [t for t in unknown if other in t and separator not in t]
-        found[other] = [t for t in texts
-                        if any(v in index for v in values_in(t, other))]
-    return {other: texts for other, texts in found.items() if texts}
+        some = texts.filter(pc.match_substring(texts, other))
+        if not len(some): continue
+        some = some.filter(pc.invert(pc.match_substring(some, separator)))
+        some = some.filter(pa.array(ids_of(vocabulary, some) == 0))
+        inside = between(some, other)
+        known = ids_of(vocabulary, inside.values)[inside.codes] > 0
+        rows = np.unique(inside.row[known])
+        if len(rows): found[other] = some.take(pa.array(rows)).to_pylist()
+    return found
 
 def check_scored(name, separator, vocabulary, cells):
     "Refuse cells with another separator where they are most; else warn."
@@ -688,6 +775,15 @@ class Several(Keyed):
 
     def values(self, cell): return cell_values(cell, self.split)
 
+    def apart(self, cells):    # Text
+        values = [self.values(cell) for cell in cells.to_pylist()]
+        row = np.repeat(np.arange(len(cells)), [len(v) for v in values])
+        return pieces_of(row, as_cells(list(chain.from_iterable(values))))
+
+    def pieces(self, cells):
+        text = pa.types.is_large_string(cells.type)
+        return self.apart(cells) if text else listed(cells)
+
     def look_at(self, cells): return None    # What else is counted of cells
 
     def check_scored(self, cells): pass      # What is asked in scoring
@@ -716,6 +812,8 @@ class MultiValued(Several):
     def field(self): return several_field(self, 'multi')
 
     def split(self, text): return values_in(text, self.separator)
+
+    def apart(self, cells): return between(cells, self.separator)
 
     def look_at(self, cells): return held_separators(cells, self.separator)
 
@@ -752,28 +850,27 @@ def restore(cls:MultiValued, arguments, arrays):
 
 # %% ../../nbs/data/25_columns.ipynb #34161702
 def counted_times(
-    flat: pa.Array,   # Values
+    inside: Pieces,   # The values inside cells
     times: np.ndarray # How often each of them counts
 ) -> Counts:
     "The counts of values of which each stands for several."
-    coded = flat.dictionary_encode()
-    there = flat.is_valid().to_numpy(zero_copy_only=False)
-    codes = coded.indices.fill_null(0).to_numpy()[there]
-    counts = np.bincount(codes, times[there], len(coded.dictionary))
-    missing = int(times[~there].sum())
-    return Counts(coded.dictionary, pa.array(counts.astype('int64')), missing)
+    counts = np.bincount(inside.codes, times, len(inside.values))
+    counts = counts.astype('int64')
+    there = inside.values.is_valid()
+    missing = int(counts[~there.to_numpy(zero_copy_only=False)].sum())
+    counts = pa.array(counts).filter(there)
+    return Counts(inside.values.filter(there), counts, missing)
 
 # %% ../../nbs/data/25_columns.ipynb #94ee19b1
 @patch
 def count(self:Several, column):
     "The counts of the values, and how many the fullest cell holds."
-    codes, found = distinct_cells(column, self.name)
-    cells = [self.values(c) for c in found]
-    times = np.repeat(np.bincount(codes, minlength=len(cells)),
-                      [len(c) for c in cells])
-    flat = keys(list(chain.from_iterable(cells)), self.name)
-    fullest = max([1, *(len(set(c)) for c in cells)])
-    return counted_times(flat, times), fullest, self.look_at(found)
+    codes, cells = distinct_cells(column, self.name)
+    inside = self.pieces(cells)
+    times = np.bincount(codes, minlength=len(cells))[inside.row]
+    row, *_ = sum_repeated(inside.row, inside.codes)
+    fullest = int(np.bincount(row).max(initial=1))
+    return counted_times(inside, times), fullest, self.look_at(cells)
 
 # %% ../../nbs/data/25_columns.ipynb #db1b0b9e
 @patch
@@ -804,11 +901,12 @@ def finish(self:MultiValued, counted, vocabulary=None):
 @patch
 def encode(self:Several, column):
     "ids and values of the cells, (rows, slots) each. Warns where it cuts."
-    codes, found = distinct_cells(column, self.name)
-    self.check_scored(found)
-    cells = [self.values(c) for c in found]
-    how = self.known, self.slots, self.combiner, self.name
-    ids, values, cut = fill(cells, *how)
+    codes, cells = distinct_cells(column, self.name)
+    self.check_scored(cells)
+    inside = self.pieces(cells)
+    found = ids_of(self.known, inside.values, self.name, distinct=True)
+    how = len(cells), self.slots, self.combiner
+    ids, values, cut = fill(inside.row, found[inside.codes], *how)
     if n := int(cut[codes].sum()): warnings.warn(cut_warning(self, n))
     return ids[codes], values[codes]
 

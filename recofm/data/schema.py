@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['headings', 'array_key', 'named_by', 'kind_words', 'kind_options', 'check_words', 'by_word', 'options_for', 'wish',
            'wished_columns', 'check_named', 'asked_columns', 'check_target_name', 'check_sides', 'check_share',
-           'shared_vocabularies', 'Schema', 'count_into', 'fit_columns', 'target_of', 'Target', 'with_columns',
+           'shared_vocabularies', 'Schema', 'count_into', 'fit_columns', 'target_of', 'Target', 'rows_with',
            'is_source', 'among_rows', 'batches_of', 'counted_in', 'count_all', 'side_by_side', 'plain_columns',
            'array_names', 'arrays_by_column', 'restored', 'same_vocabulary', 'check_same_vocabulary', 'label_and_unit',
            'check_restored']
@@ -291,13 +291,15 @@ class Target(Column):
         return float(m.mean), float(np.sqrt(m.squares / m.n))
 
 # %% ../../nbs/data/30_schema.ipynb #cb2d2290
-def with_columns(rows, names):
-    "The rows as a table that has the columns; a record batch is one."
-    if not isinstance(rows, pa.RecordBatch):
-        frame = as_frame(rows)
-        check_columns(frame, names)
-        return frame
-    check_names(rows.schema.names, names)
+def rows_with(
+    rows, # Table, Arrow table, or list of dictionaries
+    names # Of columns that must be there
+):
+    "Rows whose columns can be asked for by name; Arrow's stay as they are."
+    arrow = isinstance(rows, (pa.Table, pa.RecordBatch))
+    if not (arrow and rows.num_rows): rows, arrow = as_frame(rows), False
+    if not arrow: check_columns(rows, names)
+    else: check_names(rows.schema.names, names)
     return rows
 
 def is_source(
@@ -340,7 +342,7 @@ def count_all(rows, columns) -> dict:
     "The same of a table in memory, or of what a source can be made of."
     names = names_read(columns)
     if not is_source(rows):
-        return count_into({}, with_columns(rows, names), columns)
+        return count_into({}, rows_with(rows, names), columns)
     parsed = names_read([c for c in columns if c.takes_numbers])
     source = as_source(rows).with_numbers(parsed)
     check_names(source.names, names)
@@ -411,7 +413,7 @@ def inputs(self:Schema,
     frame # Table, Arrow table, or list of dictionaries; no target needed
 ):
     "A model's inputs: ids int32 (rows, slots), with values where not all 1."
-    frame = with_columns(frame, names_read(self.columns))
+    frame = rows_with(frame, names_read(self.columns))
     encoded = [c.encode(c.taken(frame)) for c in self.columns]
     if all(v is None for _, v in encoded):
         return np.concatenate([ids for ids, _ in encoded], axis=1)
@@ -425,7 +427,7 @@ def target(self:Schema,
     "The target of each row, float32 (rows,); every one must be a number."
     if self.label is None:
         raise ValueError('This schema was fit without target=')
-    frame = with_columns(frame, [self.label])
+    frame = rows_with(frame, [self.label])
     return target_of(frame, self.label).astype('float32')
 
 # %% ../../nbs/data/30_schema.ipynb #f2c23675
@@ -435,7 +437,7 @@ def weights(self:Schema,
 ) -> np.ndarray|None:
     "The weight of each row, float32 (rows,); None where all count alike."
     if self.weight is None: return None
-    return weights_of(with_columns(frame, [self.weight]), self.weight)
+    return weights_of(rows_with(frame, [self.weight]), self.weight)
 
 # %% ../../nbs/data/30_schema.ipynb #649990bf
 @patch
@@ -534,7 +536,7 @@ def same_vocabulary(one, other) -> bool:
     "Whether two columns hold the same values, with or without a missing one."
     one, other = (getattr(c, 'vocabulary', None) for c in (one, other))
     if one is None or other is None or one.size != other.size: return False
-    return np.array_equal(one.values, other.values)
+    return one.cells.equals(other.cells)
 
 def check_same_vocabulary(columns):
     "A `ValueError` where columns that share a vocabulary hold two."

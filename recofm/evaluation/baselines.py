@@ -170,7 +170,7 @@ def as_read(frame, columns):
 def value_sets(frame, column):
     "The values in each cell of a frame's only column, each with a one."
     codes, cells = distinct_cells(frame.iloc[:, 0], column.name)
-    sets = [dict.fromkeys(column.values(cell), 1) for cell in cells]
+    sets = [dict.fromkeys(column.values(cell), 1) for cell in cells.to_pylist()]
     return [sets[code] for code in codes]
 
 def unless_empty(frame, column):
