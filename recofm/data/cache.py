@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['valued_slots', 'kept_of', 'examples_from', 'digest_of', 'cache_name', 'write_cache', 'CachedPiece', 'read_cache']
 
-# %% ../../nbs/data/44_cache.ipynb #85045d5e
+# %% ../../nbs/data/44_cache.ipynb #fdfd294f
 import hashlib
 import json
 import shutil
 from contextlib import ExitStack
+from copy import copy
 from pathlib import Path
 from uuid import uuid4
 import numpy as np
@@ -19,7 +20,7 @@ from .files import FORMAT, check_format, read_json, write_file
 from .schema import Schema
 from .streams import Stream
 
-# %% ../../nbs/data/44_cache.ipynb #2359a378
+# %% ../../nbs/data/44_cache.ipynb #ba3ea4c8
 def valued_slots(
     fields # List of `Field`s
 ) -> np.ndarray:
@@ -44,7 +45,7 @@ def examples_from(kept, valued) -> tuple:
     values[:, valued] = kept['values']
     return dict(ids=x, values=values), *others
 
-# %% ../../nbs/data/44_cache.ipynb #a57c5bd9
+# %% ../../nbs/data/44_cache.ipynb #878e89f4
 def digest_of(schema) -> str:
     "The SHA-256 of all that a schema is."
     content, arrays = schema.taken_apart()
@@ -63,7 +64,7 @@ def cache_name(stream) -> str:
     about = [digest_of(stream.schema), stream.source.about, stream.columns]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
 
-# %% ../../nbs/data/44_cache.ipynb #4adc9a7a
+# %% ../../nbs/data/44_cache.ipynb #fb3b07a7
 def write_cache(
     stream,  # A `Stream`, of which all rows are kept
     folder   # That is to hold the arrays
@@ -101,7 +102,7 @@ def _begun(path, a, rows):
     np.lib.format.write_array_header_1_0(file, head)
     return file
 
-# %% ../../nbs/data/44_cache.ipynb #782c785c
+# %% ../../nbs/data/44_cache.ipynb #ea53ca2c
 class CachedPiece:
     "A piece whose examples lie in arrays on disk."
     def __init__(self, files, valued, first, cuts):
@@ -137,7 +138,6 @@ def cached(self:Stream,
     "The same stream from a cache, which is written where there is none."
     place = Path(folder, cache_name(self))
     if not place.exists(): write_cache(self, place)
-    found = Stream(self.schema, self.source, self.batch_size, self.shuffle,
-                   self.window, self.shard)
+    found = copy(self)
     found.pieces = read_cache(place, self.schema)
     return found

@@ -18,7 +18,7 @@ from .delimited import Dialect, Skipped, text_batches
 from .places import check_unchanged
 from .tables import (
     arrow_reader, as_frame, check_headers, check_names, table_read,
-    tables_in, typed_kind, typed_schema)
+    tables_in, typed_frame, typed_kind, typed_schema)
 
 # %% ../../nbs/data/19_sources.ipynb #7d1d0c06
 def of_size(
@@ -138,6 +138,9 @@ def text_piece(place, stamp, types, dialect, skipped) -> Piece:
 def _read_text(place, stamp, types, dialect, skipped, columns, size):
     "The batches of one text file."
     check_unchanged(place, stamp)
+    if dialect.on_bad_line == 'skip':    # the same lines, whoever asks
+        columns = dict.fromkeys([*columns, *dialect.numbers])
+        columns = [n for n in columns if n in types.names]
     for batch in text_batches(place, columns, dialect, skipped):
         yield as_typed(batch, place, types)
     check_unchanged(place, stamp)
@@ -242,30 +245,57 @@ def files_source(
     text = any(typed_kind(p) is None for p in places)
     asked = partial(_with_numbers, given, dialect, filesystem) if text else None
     about = [[str(place), *stamp] for place, stamp in stamps.items()]
-    return Source(headers[places[0]], pieces, True, types, skipped, asked,
-                  about)
+    skips = text and dialect.on_bad_line == 'skip'
+    return Source(headers[places[0]], pieces, True, types,
+                  skipped if skips else None, asked,
+                  about + [repr(dialect)] * text)
 
 def _with_numbers(given, dialect, filesystem, names) -> Source:
     "The files as a source in which these columns hold numbers."
-    return files_source(given, replace(dialect, numbers=names), filesystem)
+    numbers = dict.fromkeys([*dialect.numbers, *names])
+    return files_source(given, replace(dialect, numbers=[*numbers]), filesystem)
 
 # %% ../../nbs/data/19_sources.ipynb #a478776a
 @patch
-def of_pieces(self:Source, pieces, asked=None) -> Source:
+def of_pieces(self:Source, pieces, asked=None, about=None) -> Source:
     "A source of the same columns, of other pieces."
     return Source(self.names, pieces, self.again, self.types, self._skipped,
-                  asked, self.about)
+                  asked, about)
+
+@patch
+def with_rows(self:Source, rows) -> Source:
+    "The same source, told how many rows each piece has."
+    pieces = [replace(p, rows=n) for p, n in zip(self.pieces, rows)]
+    def asked(names):
+        found = self.with_numbers(names)
+        if self._skipped is not None: return found.counted()
+        return found.with_rows(rows)
+    return self.of_pieces(pieces, asked, self.about)
 
 @patch
 def counted(self:Source) -> Source:
     "The same rows in pieces that all know how many they have."
     if self.rows is not None: return self
     def count(piece):
-        if piece.rows is not None: return piece
-        rows = sum(b.num_rows for b in piece.batches(self.names[:1]))
-        return replace(piece, rows=rows)
-    def asked(names): return self.with_numbers(names).counted()
-    return self.of_pieces([count(p) for p in self.pieces], asked)
+        if piece.rows is not None: return piece.rows
+        return sum(b.num_rows for b in piece.batches(self.names[:1]))
+    return self.with_rows([count(piece) for piece in self.pieces])
+
+# %% ../../nbs/data/19_sources.ipynb #a6346a47
+@patch(as_prop=True)
+def columns(self:Source) -> list[str]: return self.names
+
+@patch
+def __len__(self:Source) -> int: return self.counted().rows
+
+@patch
+def __getitem__(self:Source, names):
+    "A column as a pandas Series, or several as a DataFrame."
+    several = list(names) if isinstance(names, list) else [names]
+    check_names(self.names, several, 'The source')
+    schema = next(iter(self.batches(several, 1))).schema
+    frame = typed_frame(pa.Table.from_batches(self.batches(several), schema))
+    return frame if isinstance(names, list) else frame[names]
 
 # %% ../../nbs/data/19_sources.ipynb #7d1d0c30
 def frame_source(frame) -> Source:

@@ -7,6 +7,7 @@ __all__ = ['ways', 'part_sizes', 'number_parts', 'random_parts', 'expect_complet
            'expect_columns', 'numbers_of_parts', 'split', 'chosen', 'split_source']
 
 # %% ../../nbs/data/50_splits.ipynb #50c84001
+import hashlib
 import math
 from functools import partial
 
@@ -165,7 +166,10 @@ def chosen(
         own = keep[first:last]
         read = partial(_batches_of, piece, own)
         pieces.append(Piece(piece.place, int(own.sum()), read))
-    return source.of_pieces(pieces)
+    def asked(names): return chosen(source.with_numbers(names), keep)
+    which = hashlib.sha256(keep.tobytes()).hexdigest()
+    about = source.about and [*source.about, which]
+    return source.of_pieces(pieces, asked, about)
 
 def _batches_of(piece, keep, columns, size):
     "The batches of a piece without the rows that are not to be kept."

@@ -6,7 +6,8 @@
 __all__ = ['EncodedPiece', 'joined', 'taken', 'windows', 'in_groups', 'Stream', 'numbers_of', 'check_shard', 'columns_read',
            'cut']
 
-# %% ../../nbs/data/42_streams.ipynb #85c9184c
+# %% ../../nbs/data/42_streams.ipynb #bd1fea8a
+from copy import copy
 import numpy as np
 from fastcore.basics import patch
 from .batches import as_column, examples_of
@@ -16,7 +17,7 @@ from .schema import Schema, among_rows
 from .sources import as_source
 from .tables import check_names
 
-# %% ../../nbs/data/42_streams.ipynb #15980ac2
+# %% ../../nbs/data/42_streams.ipynb #2a006883
 class EncodedPiece:
     "A piece of a source, as examples."
     def __init__(self,
@@ -44,7 +45,7 @@ class EncodedPiece:
         y, weights = schema.target(batch), schema.weights(batch)
         return (x, as_column(y), *([] if weights is None else [weights]))
 
-# %% ../../nbs/data/42_streams.ipynb #86abc512
+# %% ../../nbs/data/42_streams.ipynb #37ba7a09
 def joined(parts) -> tuple:
     "Parts of examples as one."
     inputs, *others = zip(*parts)
@@ -89,7 +90,7 @@ def in_groups(
         left = [taken(window, order[whole:])] if whole < n else []
     yield from left
 
-# %% ../../nbs/data/42_streams.ipynb #f423fb6f
+# %% ../../nbs/data/42_streams.ipynb #889d7fb7
 class Stream:
     "Rows of a source as examples, epoch after epoch, in bounded memory."
     def __init__(self,
@@ -138,7 +139,7 @@ def columns_read(schema, source) -> list[str]:
     check_names(source.names, more)
     return names + more
 
-# %% ../../nbs/data/42_streams.ipynb #9647bc84
+# %% ../../nbs/data/42_streams.ipynb #5489be91
 @patch
 def sizes(self:Stream) -> list[int]:
     "How many rows each piece has."
@@ -154,7 +155,7 @@ def share(self:Stream) -> tuple[int, int]:
     (number, of), rows = self.shard, sum(self.sizes())
     return number * rows // of, (number + 1) * rows // of
 
-# %% ../../nbs/data/42_streams.ipynb #f308c646
+# %% ../../nbs/data/42_streams.ipynb #b948d590
 def cut(parts, first: int, last: int):
     "The examples from the first to the one before the last."
     at = 0
@@ -198,3 +199,23 @@ def groups(self:Stream,
     if seed is None: return in_groups(windows(parts, most), most)
     draw = np.random.default_rng([seed, epoch, 1])
     return in_groups(windows(parts, self.window), most, draw)
+
+# %% ../../nbs/data/42_streams.ipynb #2957b310
+@patch
+def of_size(self:Stream, batch_size) -> Stream:
+    "The same examples in batches of another size."
+    found = copy(self)
+    found.batch_size = check_count('Stream', 'batch_size', batch_size)
+    return found
+
+@patch(as_prop=True)
+def target(self:Stream) -> np.ndarray|None:
+    "The target of each row in the order of the source, float32 (rows, 1)."
+    if self.schema.label not in self.columns: return None
+    return np.concatenate([y for _, y, *_ in self.parts()])
+
+@patch(as_prop=True)
+def weights(self:Stream) -> np.ndarray|None:
+    "The weight of each row, float32 (rows,); None where all count alike."
+    if self.schema.weight not in self.columns: return None
+    return np.concatenate([w for _, _, w in self.parts()])
