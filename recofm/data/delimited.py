@@ -350,7 +350,8 @@ def text_batches(
     skipped=None  # `Skipped`, which counts what is left out
 ) -> Iterator[pa.RecordBatch]:
     "The rows, a block of the file after the other."
-    place, skipped = as_place(file), skipped or Skipped(dialect.bad_lines)
+    place = as_place(file)
+    if skipped is None: skipped = Skipped(dialect.bad_lines)
     skipped.rows.pop(str(place), None)    # it is read anew
     with text_read(place):
         names = text_header(place, dialect)
