@@ -89,7 +89,9 @@ def data_options() -> tuple:
     above = Option('above', float, 'R',
                    'liked: a rating above R (MovieLens: 3)')
     label = Option('label', str, 'A', 'column that names an item to people')
-    return (*files, *text_options, above, *column_options, *kind_flags(),
+    stream = Option('stream', bool, '', 'read the files piece by piece: '
+                    'more rows than memory holds')
+    return (*files, stream, *text_options, above, *column_options, *kind_flags(),
             label)
 
 # %% ../../nbs/cli/10_options.ipynb #59b07d0a
@@ -207,7 +209,7 @@ def arguments_of(
 
 # %% ../../nbs/cli/10_options.ipynb #f49daa64
 in_words = {int: 'a whole number', float: 'a number', str: 'a string',
-            list: 'a list of strings'}
+            list: 'a list of strings', bool: 'true or false'}
 
 def checked_setting(option, value, file='A recipe'):
     "The value of an option in a recipe, where it is of the option's kind."
@@ -220,7 +222,8 @@ def checked_setting(option, value, file='A recipe'):
         option = replace(option, kind=list)
     if option.kind is list and isinstance(value, str): value = [value]
     kinds = (int, float) if option.kind is float else option.kind
-    good = isinstance(value, kinds) and not isinstance(value, bool)
+    truth = isinstance(value, bool)
+    good = isinstance(value, kinds) and truth == (option.kind is bool)
     if good and option.kind is list:
         good = all(isinstance(v, str) for v in value)
     if good: return float(value) if option.kind is float else value

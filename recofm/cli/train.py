@@ -114,6 +114,10 @@ def check_together(args):
     if args.valid and sets:
         expected = 'Expected files, as --valid asks for'
         raise ValueError(f'{expected}. Received {sets[0]!r}')
+    if args.stream and (sets or args.above is not None):
+        expected = 'Expected files, and no --above, with --stream'
+        received = sets[0] if sets else f'--above {args.above:g}'
+        raise ValueError(f'{expected}. Received {received}')
     if args.label and args.context and not (args.user or args.item):
         expected = 'Expected no --label without --item'
         raise ValueError(f'{expected}. Received {args.label!r}')
@@ -207,6 +211,10 @@ def read(
     numbers=()  # Columns of a text file that hold numbers
 ):
     "The rows of the data, with `liked` where ratings become targets."
+    if args.stream:
+        from recofm.data.sources import as_source
+        source = as_source(data, **text_arguments(args))
+        return source.with_numbers(numbers).counted()
     if data not in data_sets:
         frame = read_table(data, numbers, **text_arguments(args))
     else:
@@ -290,7 +298,8 @@ def recipe_text(args, settings, record) -> str:
     files = {n: absolute(f) for n, f in files_of(args).items()}
     files = dict(data=args.data) | files
     files |= {o.name: getattr(args, o.name) for o in text_options}
-    return recipe_of(settings, **files, above=args.above, record=record)
+    return recipe_of(settings, **files, above=args.above,
+                     stream=args.stream, record=record)
 
 def absolute(file):
     "Where files lie, said so that it holds in every folder."

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['packers', 'by_ending', 'text_endings', 'truths', 'in_digits', 'packer', 'unpacked_name', 'Dialect', 'as_names',
            'check_dialect', 'as_place', 'recoded', 'bytes_of', 'csv_options', 'text_header', 'line_of', 'as_digits',
-           'say_numbers', 'parsed', 'Skipped', 'too_many', 'without_bad', 'text_read', 'with_line', 'text_batches']
+           'say_numbers', 'finite_numbers', 'parsed', 'Skipped', 'too_many', 'without_bad', 'text_read', 'with_line',
+           'last_sign', 'check_closed', 'text_batches']
 
 # %% ../../nbs/data/17_delimited.ipynb #6c1d0c03
 import csv
@@ -216,6 +217,12 @@ def say_numbers(
     return pc.and_(good, pc.is_finite(number).fill_null(True))
 
 # %% ../../nbs/data/17_delimited.ipynb #6c1d0c25
+def finite_numbers(column) -> pa.Array|None:
+    "The numbers that the text says, float64; None: some cells say none."
+    try: found = column.cast(pa.float64())
+    except pa.ArrowInvalid: return None
+    return found if pc.all(pc.is_finite(found)).as_py() is not False else None
+
 def parsed(
     column: pa.Array, # Text, missing cells null
     name: str,        # Of the column
@@ -224,10 +231,9 @@ def parsed(
     before: int=0     # Rows of the file above these
 ) -> pa.Array:
     "The numbers that the text says, float64."
-    try:
-        found = as_digits(column).cast(pa.float64())
-        if pc.all(pc.is_finite(found)).as_py() is not False: return found
-    except pa.ArrowInvalid: pass
+    found = finite_numbers(column)       # most files: digits and nothing else
+    if found is None: found = finite_numbers(as_digits(column))
+    if found is not None: return found
     row = say_numbers(column).index(False).as_py()
     place = f'{file}, line {line_of(file, before + row, dialect)}'
     expected = f'{place}: expected a number in {name!r}'
@@ -271,6 +277,7 @@ def without_bad(
     "The batch without the rows that say no number where one should stand."
     good = None
     for name in {*dialect.numbers} & {*batch.schema.names}:
+        if finite_numbers(batch[name]) is not None: continue
         says = say_numbers(batch[name])
         good = says if good is None else pc.and_(good, says)
     if good is None or pc.all(good).as_py() is not False: return batch
@@ -327,6 +334,28 @@ def _bad_row(place, dialect, skipped):
         return 'skip' if skipped.add(place, [position]) else 'error'
     return skip
 
+# %% ../../nbs/data/17_delimited.ipynb #6c1d0c44
+def last_sign(file, dialect) -> str:
+    "The last sign of a text file that is no line break."
+    last = b''
+    with bytes_of(file, dialect) as stream:
+        while block := stream.read(2**20): last = (last + block)[-9:]
+    return last.decode(errors='replace').rstrip('\r\n')[-1:]
+
+def check_closed(last, file, dialect, row: int):
+    "A `ValueError` where the file's last cell has a quote that never ends."
+    if not (dialect.quoting and isinstance(last, str) and '\n' in last): return
+    if last_sign(file, dialect) == dialect.quoting: return
+    options = csv_options(file, dialect)
+    reader = csv.reader(_Lines(file, dialect), strict=True, **options)
+    try:
+        for _ in reader: pass
+    except csv.Error as error:
+        if 'end of data' not in str(error): return
+        place = f'{file}, line {line_of(file, row, dialect)}'
+        expected = f'{place}: expected each quote to be closed'
+        raise ValueError(f'{expected}. Received {last[:40]!r}...') from None
+
 # %% ../../nbs/data/17_delimited.ipynb #6c1d0c36
 def _blocks(place, names, columns, dialect, skipped) -> Iterator:
     "Record batches of text, in which numbers are numbers."
@@ -342,6 +371,9 @@ def _blocks(place, names, columns, dialect, skipped) -> Iterator:
                       if n in dialect.numbers else block[n] for n in columns]
             yield pa.record_batch(arrays, names=columns)
             before += block.num_rows
+    if not before or not block.num_rows or names[-1] not in columns: return
+    row = skipped.position(place, before - 1)
+    check_closed(block[names[-1]][-1].as_py(), place, dialect, row)
 
 def text_batches(
     file,         # Path or `Place` of a text file
@@ -350,7 +382,8 @@ def text_batches(
     skipped=None  # `Skipped`, which counts what is left out
 ) -> Iterator[pa.RecordBatch]:
     "The rows, a block of the file after the other."
-    place, skipped = as_place(file), skipped or Skipped(dialect.bad_lines)
+    place = as_place(file)
+    if skipped is None: skipped = Skipped(dialect.bad_lines)
     skipped.rows.pop(str(place), None)    # it is read anew
     with text_read(place):
         names = text_header(place, dialect)

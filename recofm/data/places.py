@@ -8,7 +8,7 @@ __all__ = ['Place', 'check_unchanged', 'is_address', 'system_of', 'is_pattern', 
 # %% ../../nbs/data/16_places.ipynb #5b1d0c03
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from glob import glob
 from pathlib import Path
@@ -19,9 +19,9 @@ import pyarrow.fs
 @dataclass(frozen=True)
 class Place:
     "Where one file lies."
-    name: str           # As people say it: a path or an address
-    path: str           # In its file system
-    system: object=None # Of pyarrow; None: this machine's files
+    name: str # As people say it: a path or an address
+    path: str # In its file system
+    system: object=field(default=None, hash=False) # None: this machine's
 
     def __str__(self): return self.name
 
@@ -99,6 +99,10 @@ def _listed(system, folder) -> list[str]:
     asked = pa.fs.FileSelector(folder, recursive=True, allow_not_found=True)
     return [f.path for f in system.get_file_info(asked) if f.is_file]
 
+def _as_deep(path, pattern) -> bool:
+    "Whether a path lies as deep as a pattern says; ** says any depth."
+    return '**' in pattern or path.count('/') == pattern.count('/')
+
 def _remote(name, system, path) -> list[Place]:
     "The files of a file system that a path stands for."
     about = system.get_file_info(path)
@@ -108,7 +112,7 @@ def _remote(name, system, path) -> list[Place]:
         folders = path.split('/')[:-1]
         while folders and is_pattern('/'.join(folders)): folders.pop()
         found = [p for p in _listed(system, '/'.join(folders))
-                 if fnmatchcase(p, path)]
+                 if fnmatchcase(p, path) and _as_deep(p, path)]
     else: return [Place(name, path, system)]
     scheme = name.partition('://')[0] + '://' if is_address(name) else ''
     return [Place(scheme + p, p, system) for p in sorted(found)]

@@ -66,17 +66,19 @@ def checked(batches, place, types=None) -> Iterator[pa.RecordBatch]:
 # %% ../../nbs/data/19_sources.ipynb #7d1d0c10
 def as_typed(batch, place, types: pa.Schema) -> pa.RecordBatch:
     "The batch with the columns in these types."
-    for i, name in enumerate(batch.schema.names):
-        column, wanted = batch[name], types.field(name).type
-        if column.type == wanted: continue
-        try: column = _plain_array(column).cast(wanted)
-        except pa.ArrowException as error:
-            expected = f'{place}: expected {name!r} as {wanted}'
-            received = f'Received {column.type}: {error}'
-            said = f'{expected}, as other files. {received}'
-            raise ValueError(said) from None
-        batch = batch.set_column(i, name, column)
-    return batch
+    names = batch.schema.names
+    arrays = [_as_type(batch[n], place, types.field(n)) for n in names]
+    return pa.record_batch(arrays, names=names) if names else batch
+
+def _as_type(column, place, field) -> pa.Array:
+    "A column in the type of a field."
+    if column.type == field.type: return column
+    try: return _plain_array(column).cast(field.type)
+    except pa.ArrowException as error:
+        expected = f'{place}: expected {field.name!r} as {field.type}'
+        said = ' '.join(str(error).split())
+        received = f'as other files. Received {column.type}: {said}'
+        raise ValueError(f'{expected}, {received}') from None
 
 def _plain_array(column) -> pa.Array:
     "A dictionary's values, and other arrays as they are."
@@ -338,13 +340,15 @@ class _Once:
 def stream_source(given) -> Source:
     "What has `__arrow_c_stream__` as a source of one piece."
     again = hasattr(given, '__len__')
+    rows = len(given) if again else None
     def opened(): return pa.RecordBatchReader.from_stream(given)
     reader = opened()
-    begin = opened if again else _Once(reader)
+    begin, types = opened if again else _Once(reader), reader.schema
+    if again: reader.close()     # a database may answer one at a time
     def read(columns, size):
         for batch in begin(): yield batch.select(columns)
-    piece = Piece('the stream', len(given) if again else None, read)
-    return Source(reader.schema.names, [piece], again, reader.schema)
+    piece = Piece('the stream', rows, read)
+    return Source(types.names, [piece], again, types)
 
 # %% ../../nbs/data/19_sources.ipynb #7d1d0c36
 def as_source(
