@@ -248,6 +248,13 @@ class Skipped:
 
     def __len__(self): return sum(map(len, self.rows.values()))
 
+    def __str__(self):
+        n, there = len(self), [f for f, rows in self.rows.items() if rows]
+        were = 'line that cannot be read was' if n == 1 else (
+            'lines that cannot be read were')
+        where = ', '.join(there[:3]) + ', ...' * (len(there) > 3)
+        return f'{n:,} {were} left out, of {where}'
+
     def add(self, file, rows) -> bool:
         "Count rows of a file; whether they are not too many."
         self.rows.setdefault(str(file), []).extend(rows)
