@@ -333,6 +333,7 @@ def _options(place, names, columns, dialect, bad) -> dict:
             strings_can_be_null=True, null_values=['', *dialect.missing],
             quoted_strings_can_be_null=True))
 
+# %% ../../nbs/data/17_delimited.ipynb #6c1d0c47
 def _bad_row(place, dialect, skipped):
     "What pyarrow asks about a row with another number of cells."
     if dialect.on_bad_line == 'raise': return None
@@ -382,6 +383,7 @@ def _blocks(place, names, columns, dialect, skipped) -> Iterator:
     row = skipped.position(place, before - 1)
     check_closed(block[names[-1]][-1].as_py(), place, dialect, row)
 
+# %% ../../nbs/data/17_delimited.ipynb #6c1d0c49
 def text_batches(
     file,         # Path or `Place` of a text file
     columns=None, # That are read, in this order; None: all
