@@ -248,6 +248,13 @@ class Skipped:
 
     def __len__(self): return sum(map(len, self.rows.values()))
 
+    def __str__(self):
+        n, there = len(self), [f for f, rows in self.rows.items() if rows]
+        were = 'line that cannot be read was' if n == 1 else (
+            'lines that cannot be read were')
+        where = ', '.join(there[:3]) + ', ...' * (len(there) > 3)
+        return f'{n:,} {were} left out, of {where}'
+
     def add(self, file, rows) -> bool:
         "Count rows of a file; whether they are not too many."
         self.rows.setdefault(str(file), []).extend(rows)
@@ -326,6 +333,7 @@ def _options(place, names, columns, dialect, bad) -> dict:
             strings_can_be_null=True, null_values=['', *dialect.missing],
             quoted_strings_can_be_null=True))
 
+# %% ../../nbs/data/17_delimited.ipynb #6c1d0c47
 def _bad_row(place, dialect, skipped):
     "What pyarrow asks about a row with another number of cells."
     if dialect.on_bad_line == 'raise': return None
@@ -375,6 +383,7 @@ def _blocks(place, names, columns, dialect, skipped) -> Iterator:
     row = skipped.position(place, before - 1)
     check_closed(block[names[-1]][-1].as_py(), place, dialect, row)
 
+# %% ../../nbs/data/17_delimited.ipynb #6c1d0c49
 def text_batches(
     file,         # Path or `Place` of a text file
     columns=None, # That are read, in this order; None: all

@@ -8,10 +8,12 @@ __all__ = ['typed_endings', 'endings', 'with_hint', 'check_names', 'check_column
            'typed_frame_of', 'tables_in', 'read_table']
 
 # %% ../../nbs/data/18_tables.ipynb #d125d2e2
+import warnings
 from difflib import get_close_matches
 import pyarrow as pa
-from .delimited import (
-    Dialect, as_place, text_batches, text_endings, text_header, text_read)
+from recofm.data.delimited import (
+    Dialect, Skipped, as_place, text_batches, text_endings, text_header,
+    text_read)
 from .files import reading
 from .places import places_in
 
@@ -49,13 +51,13 @@ def check_columns(
 
 # %% ../../nbs/data/18_tables.ipynb #2a2078bc
 def as_frame(
-    rows # pandas DataFrame, Arrow table, list of dicts, dict of columns
+    rows # pandas DataFrame, list of dicts, dict of columns, Arrow stream
 ):
     "The rows as a pandas DataFrame, each cell what it was."
     from pandas import DataFrame
     if isinstance(rows, DataFrame): return rows
     if isinstance(rows, pa.RecordBatch): rows = pa.Table.from_batches([rows])
-    if isinstance(rows, pa.Table): return typed_frame(rows)
+    if hasattr(rows, '__arrow_c_stream__'): return typed_frame(pa.table(rows))
     return DataFrame(rows, dtype=object)
 
 def typed_frame(table):
@@ -87,9 +89,12 @@ def typed_schema(file) -> pa.Schema:
     "The names and types of a Parquet or an Arrow file's columns."
     place = as_place(file)
     with table_read(place), place.opened() as opened:
-        if typed_kind(place) == 'Arrow': return arrow_reader(opened).schema
-        from pyarrow.parquet import read_schema
-        return read_schema(opened)
+        if typed_kind(place) == 'Arrow': schema = arrow_reader(opened).schema
+        else:
+            from pyarrow.parquet import read_schema
+            schema = read_schema(opened)
+        schema.names                 # which must be UTF-8
+        return schema
 
 def arrow_reader(opened, columns=()):
     "The batches of an Arrow file, or of a stream that was written to one."
@@ -126,9 +131,9 @@ def check_headers(
     return headers
 
 # %% ../../nbs/data/18_tables.ipynb #15aa2d42
-def text_frame(place, dialect):
+def text_frame(place, dialect, skipped=None):
     "A text file as a DataFrame of text, and of numbers where asked."
-    batches = list(text_batches(place, None, dialect))
+    batches = list(text_batches(place, None, dialect, skipped))
     if batches: return pa.Table.from_batches(batches).to_pandas()
     types = {n: pa.float64() if n in dialect.numbers else pa.large_string()
              for n in header(place, dialect)}
@@ -171,6 +176,8 @@ def read_table(
     dialect = Dialect(numbers=numbers, missing=missing, **options)
     places = tables_in(files, dialect, filesystem)
     check_headers(places, dialect=dialect)
+    skipped = Skipped(dialect.bad_lines)
     frames = [typed_frame_of(place) if typed_kind(place) else
-              text_frame(place, dialect) for place in places]
+              text_frame(place, dialect, skipped) for place in places]
+    if len(skipped): warnings.warn(str(skipped), stacklevel=2)
     return frames[0] if len(frames) == 1 else concat(frames, ignore_index=True)
