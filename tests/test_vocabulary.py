@@ -6,7 +6,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings, strategies as st
-from recofm.data.columns import Categorical, MultiValued, Text, combiners
+from recofm.data.columns import (
+    Bucketized, Categorical, MultiValued, Text, combiners)
 from recofm.data.stored import open_vocabulary, store_vocabulary
 from recofm.data.vocabulary import (
     Vocabulary, as_cells, find, fit_vocabulary, hashes, index_of, lookup)
@@ -174,3 +175,30 @@ def test_a_changed_file_is_refused_or_answers_in_bounds(stored, data):
         return
     ids = lookup(held, [*map(str, range(50)), None] if not held.whole else [7])
     assert 0 <= ids.min() and ids.max() < held.size
+
+numbers_of = st.lists(st.none() | st.integers(-3, 9).map(float)
+                      | st.floats(allow_nan=False, allow_infinity=False),
+                      max_size=40)
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(numbers_of, min_size=1, max_size=4), st.integers(1, 12))
+def test_edges_are_quantiles_of_all_numbers(parts, buckets):
+    wish = Bucketized('x', buckets)
+    counted = reduce(wish.merge, [wish.count(p) for p in parts])
+    x = np.array([n for p in parts for n in p if n is not None])
+    if not len(x):
+        with pytest.raises(ValueError, match='at least one number'):
+            wish.finish(counted)
+        return
+    shares = np.arange(1, min(buckets, len(x) + 1)) / min(buckets, len(x) + 1)
+    edges = np.unique(np.quantile(x / 4, shares) * 4)
+    assert wish.finish(counted).edges.tolist() == edges.tolist()
+
+def test_what_only_fitting_asks_for_is_not_kept():
+    times = pa.array(range(100_000))
+    fitted = Categorical('time', approximate=True).fit(times)
+    assert 'approximate' not in fitted.arguments()
+    again = Categorical.restore(fitted.arguments(), fitted.arrays())
+    assert again.field == fitted.field
+    with pytest.raises(ValueError, match="'time': expected values that come"):
+        Categorical('time').fit(times)
