@@ -1,4 +1,4 @@
-"Every kind of column: tables in parts, saved and loaded, in a run and a recipe."
+"Every kind of column: tables in parts, saved and loaded, in a run, a recipe."
 import json
 import sys
 from functools import reduce
@@ -80,7 +80,7 @@ def fitted(name):
 def same(one, other):
     "Fail where two schemas encode the table otherwise."
     one, other = one.inputs(table), other.inputs(table)
-    if not isinstance(one, dict): return np.testing.assert_array_equal(one, other)
+    if not isinstance(one, dict): one, other = dict(ids=one), dict(ids=other)
     for what in one: np.testing.assert_array_equal(one[what], other[what])
 
 
@@ -153,6 +153,7 @@ def test_every_kind_with_a_word_is_tried():
 
 
 def test_every_kind_says_whether_it_can_be_exported():
-    own = [cls for cls in kinds.values() if cls.__module__.startswith('recofm.')]
+    own = {cls for cls in kinds.values()
+           if cls.__module__.startswith('recofm.')}
     assert all(isinstance(cls.exports, bool) for cls in own)
     assert kinds['Hashed'].exports and not kinds['Text'].exports
