@@ -13,6 +13,7 @@ from recofm.data.columns import kinds, names_read
 from recofm.data.schema import asked_columns, kind_words
 from recofm.serving import Artifact
 from recofm.serving.catalogue import fingerprint
+from recofm.serving.recommend import encode_context
 
 rng = np.random.default_rng(5)
 rows = 240
@@ -157,3 +158,21 @@ def test_every_kind_says_whether_it_can_be_exported():
            if cls.__module__.startswith('recofm.')}
     assert all(isinstance(cls.exports, bool) for cls in own)
     assert kinds['Hashed'].exports and not kinds['Text'].exports
+
+
+def test_a_column_known_in_training_only_is_one_cell_when_asked(tmp_path):
+    "A recommendation is that of the first place, whatever the table held."
+    file, out = tmp_path/'views.csv', tmp_path/'out'
+    table.assign(place=rng.integers(1, 9, rows)).to_csv(file, index=False)
+    run('train', '--data', file, '--user', 'user', '--item', 'film',
+        '--context', 'place', '--target', 'liked', '--model', 'FM', '--epochs',
+        1, '--dim', 4, '--out', out, '--at-scoring', 'place=1')
+    artifact = Artifact.load(out)
+    assert artifact.schema.at_scoring == dict(place='1')
+    asked = [encode_context(artifact.schema, context)['ids'].tolist()
+             for context in (None, dict(place='1'), dict(place='2'))]
+    assert asked[0] == asked[1] != asked[2]
+    run('train', '--config', out/'recipe.toml', '--out', tmp_path/'again')
+    assert Artifact.load(tmp_path/'again').schema.at_scoring == dict(place='1')
+    with pytest.raises(ValueError, match="at_scoring= expects plain cells"):
+        Schema.fit(table, user='user', at_scoring=dict(place=1))

@@ -74,7 +74,9 @@ def data_options() -> tuple:
         Option('missing', list, 'A,B', 'words for an empty cell in a CSV'),
         Option('above', float, 'R', 'liked: a rating above R (MovieLens: 3)'))
     label = Option('label', str, 'A', 'column that names an item to people')
-    return (*files, *column_options, *kind_flags(), label)
+    scoring = Option('at_scoring', list, 'A=V', 'cells of columns that are '
+                     'unknown when a model is asked', by_column=True)
+    return (*files, *column_options, *kind_flags(), scoring, label)
 
 # %% ../../nbs/cli/10_options.ipynb #59b07d0a
 learning_options = (

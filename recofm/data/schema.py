@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['headings', 'array_key', 'named_by', 'kind_words', 'kind_options', 'check_words', 'by_word', 'options_for', 'wish',
            'wished_columns', 'check_named', 'asked_columns', 'check_target_name', 'check_sides', 'check_share',
-           'shared_vocabularies', 'Schema', 'fit_columns', 'target_of', 'unit_of', 'side_by_side', 'plain_columns',
-           'array_names', 'arrays_by_column', 'restored', 'same_vocabulary', 'check_same_vocabulary', 'label_and_unit',
-           'check_restored']
+           'shared_vocabularies', 'Schema', 'fit_columns', 'target_of', 'unit_of', 'scoring_cells', 'side_by_side',
+           'plain_columns', 'array_names', 'arrays_by_column', 'restored', 'same_vocabulary', 'check_same_vocabulary',
+           'label_and_unit', 'check_restored']
 
 # %% ../../nbs/data/30_schema.ipynb #366f8432
 import re
@@ -165,7 +165,8 @@ def asked_columns(
     arguments: dict # Of `Schema.fit`, by name, all but the rows
 ) -> list[Column]:
     "The unfitted columns that a schema of these arguments would have."
-    words = {n: a for n, a in arguments.items() if n not in ('target', 'share')}
+    others = 'target', 'share', 'at_scoring'
+    words = {n: a for n, a in arguments.items() if n not in others}
     named = {side: words.pop(side, ()) for side in sides}
     return wished_columns(named, words, words.pop('dim', 16))
 
@@ -231,6 +232,7 @@ class Schema:
     columns: list           # Fitted kinds of column
     label: str|None=None    # Name of the target's column
     mean_and_scale: tuple|None=None # Of a target that is not 0 or 1
+    at_scoring: dict|None=None # Cells of columns that a table may lack
 
     @property
     def fields(self): return [c.field for c in self.columns]
@@ -261,6 +263,27 @@ def unit_of(y) -> tuple|None:
     "Mean and standard deviation of a target; None for zeros and ones."
     return None if np.isin(y, (0, 1)).all() else mean_and_scale(y)
 
+# %% ../../nbs/data/30_schema.ipynb #f9c1a103
+def scoring_cells(given, columns) -> dict|None:
+    "What stands in columns that a table lacks, each as its kind takes it."
+    if not given: return None
+    if not isinstance(given, dict):
+        expected = "at_scoring= expects a cell by column, such as {'place': 1}"
+        raise ValueError(f'{expected}. Received: {given!r}')
+    return {name: _scoring_cell(name, cell, columns)
+            for name, cell in given.items()}
+
+def _scoring_cell(name, cell, columns):
+    "The cell that was meant, where the columns can take it."
+    names, plain = names_read(columns), isinstance(cell, (str, int, float))
+    if name not in names or not plain:
+        expected = f'at_scoring= expects plain cells of columns among {names}'
+        raise ValueError(f'{expected}. Received: {name}={cell!r}')
+    alone = [c for c in columns if c.reads == (name,)]
+    if alone and isinstance(cell, str): cell = alone[0].from_text(cell)
+    for c in alone: c.encode(c.taken({name: [cell]}))
+    return cell
+
 # %% ../../nbs/data/30_schema.ipynb #6afa029f
 @patch(cls_method=True)
 def fit(cls:Schema,
@@ -271,6 +294,7 @@ def fit(cls:Schema,
     context=(), # Those of the moment
     dim: int=16,# Length of the vectors of factors
     share=(),   # Groups that share a vocabulary: `[('film', 'clicked')]`
+    at_scoring=None, # Cells of columns that are not known then: `{'rank': 1}`
     **words     # Kinds, `numeric=['age']`, and options, `min_count=2`
 ) -> Schema:
     "A schema fit on the training rows; a name alone is categorical."
@@ -281,7 +305,8 @@ def fit(cls:Schema,
     frame = as_frame(frame)
     check_columns(frame, names_read(columns) + [target] * bool(target))
     unit = unit_of(target_of(frame, target)) if target else None
-    return cls(fit_columns(frame, columns, share), target, unit)
+    columns = fit_columns(frame, columns, share)
+    return cls(columns, target, unit, scoring_cells(at_scoring, columns))
 
 # %% ../../nbs/data/30_schema.ipynb #10971543
 headings = 'field', 'side', 'kind', 'rows', 'slots', 'learned from training'
@@ -308,6 +333,14 @@ def __str__(self:Schema) -> str:
         rows.append((f.name, f.side or '', kind, *sizes, c.describe()))
     return _aligned(rows, right=(3, 4))
 
+# %% ../../nbs/data/30_schema.ipynb #2a6307a1
+@patch
+def for_scoring(self:Schema, frame):
+    "The frame, with a cell at_scoring in each row where a column lacks."
+    cells = self.at_scoring or {}
+    lacking = {n: c for n, c in cells.items() if n not in frame.columns}
+    return frame.assign(**lacking) if lacking else frame
+
 # %% ../../nbs/data/30_schema.ipynb #f642e7af
 def side_by_side(encoded, rows: int) -> dict:
     "What columns encoded to: ids and values (rows, slots) of all of them."
@@ -324,7 +357,7 @@ def inputs(self:Schema,
     frame # Table, Arrow table, or list of dictionaries; no target needed
 ):
     "A model's inputs: ids int32 (rows, slots), with values where not all 1."
-    frame = as_frame(frame)
+    frame = self.for_scoring(as_frame(frame))
     check_columns(frame, names_read(self.columns))
     encoded = [c.encode(c.taken(frame)) for c in self.columns]
     if all(v is None for _, v in encoded):
@@ -367,6 +400,7 @@ def save(self:Schema,
     unit = self.mean_and_scale
     content = dict(format=FORMAT, label=self.label, columns=plain,
                    mean_and_scale=unit and list(map(float, unit)))
+    if self.at_scoring: content['at_scoring'] = self.at_scoring
     arrays = {f'{i}.{name}': a for i, c in enumerate(self.columns)
               for name, a in c.arrays().items()}
     save_pair(folder, 'schema', content, arrays)
@@ -478,4 +512,5 @@ def load(cls:Schema,
                    in zip(plain, arrays_by_column(arrays, len(plain)))]
         label, unit = label_and_unit(content)
         check_restored(columns, label)
-        return cls(columns, label, unit)
+        cells = scoring_cells(content.get('at_scoring'), columns)
+        return cls(columns, label, unit, cells)
