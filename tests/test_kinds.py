@@ -6,9 +6,12 @@ from functools import reduce
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from recofm.cli import main
-from recofm.data import Schema
+from recofm.data import (
+    Cross, Days, Hashed, HashedCross, LogSquare, Projected, Recent, Schema,
+    SoftBins, Time, Transformed, Truth, Vector, Weighted, Widths)
 from recofm.data.columns import kinds, names_read
 from recofm.data.schema import asked_columns, kind_words
 from recofm.serving import Artifact
@@ -176,3 +179,56 @@ def test_a_column_known_in_training_only_is_one_cell_when_asked(tmp_path):
     assert Artifact.load(tmp_path/'again').schema.at_scoring == dict(place='1')
     with pytest.raises(ValueError, match="at_scoring= expects plain cells"):
         Schema.fit(table, user='user', at_scoring=dict(place=1))
+
+
+texts = st.none() | st.text('ab&:|,[]{}\'" 1.', max_size=6)
+floats = st.none() | st.floats(-1e6, 1e6) | st.integers(-9, 9)
+weights = st.floats(-5, 5).filter(lambda w: w == 0 or abs(w) > 1e-3)
+times = st.none() | st.integers(0, 2**32)
+cells = dict(
+    Hashed=(Hashed('x', 7), texts), Widths=(Widths('x', 50_000.), floats),
+    Cross=(Cross('x', of='y,z'), texts), LogSquare=(LogSquare('x'), floats),
+    HashedCross=(HashedCross('x', 5, of='y,z'), texts),
+    Transformed=(Transformed('x', steps='clip 0 9 sqrt minmax'), floats),
+    SoftBins=(SoftBins('x', 3), floats), Truth=(Truth('x'), st.booleans()),
+    Time=(Time('x', of='y', part='weekday', zone='Asia/Kolkata'), times),
+    Days=(Days('x', of='y,z'), times),
+    Weighted=(Weighted('x'), st.none() | st.dictionaries(
+        st.text('abc', max_size=2), weights, max_size=4)),
+    Recent=(Recent('x', max_values=2, half_life=1),
+            st.none() | st.lists(st.text('abc', max_size=2), max_size=4)),
+    Vector=(Vector('x'), st.none() | st.tuples(weights, weights)),
+    Projected=(Projected('x', components=2),
+               st.none() | st.tuples(weights, weights)))
+
+
+@pytest.mark.parametrize('name', cells)
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_any_cut_of_a_column_encodes_alike(name, data):
+    "Fit on all of it or on its parts, encoded as a whole or row by row."
+    column, kind = cells[name]
+    drawn = data.draw(st.lists(st.tuples(kind, kind), min_size=1, max_size=9))
+    columns = [list(c) for c in zip(*drawn)]
+    cut = data.draw(st.integers(0, len(drawn)))
+
+    def part(first, last):
+        own = {n: c[first:last] for n, c in zip('yz', columns)}
+        return column.taken(own | dict(x=own['y']))
+
+    try: whole = column.finish(column.count(part(0, None)))
+    except ValueError as error:
+        assert 'xpected' in str(error)
+        return
+    counted = column.count(part(0, cut)), column.count(part(cut, None))
+    again = column.finish(column.merge(*counted))
+    ids, values = whole.encode(part(0, None))
+    others, weights = again.encode(part(0, None))
+    alone = [whole.encode(part(i, i + 1)) for i in range(len(drawn))]
+    np.testing.assert_array_equal(np.concatenate([a for a, _ in alone]), ids)
+    if name == 'Projected': return    # of equal spreads any basis is right
+    np.testing.assert_array_equal(others, ids)
+    if values is None: return
+    np.testing.assert_allclose(weights, values, 1e-4, 1e-4)
+    rows = np.concatenate([v for _, v in alone])
+    np.testing.assert_allclose(rows, values, 1e-6)

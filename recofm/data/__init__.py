@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['Field', 'as_fields', 'Vocabulary', 'Categorical', 'Numeric', 'Bucketized', 'MultiValued', 'Text', 'Column',
-           'register_kind', 'read_table', 'Schema', 'check_inputs', 'MatrixSchema', 'read_libffm', 'Batches',
-           'Negatives', 'split', 'load', 'planted']
+           'register_kind', 'Transformed', 'Widths', 'LogSquare', 'SoftBins', 'Truth', 'Hashed', 'Cross', 'HashedCross',
+           'Time', 'Days', 'Weighted', 'Recent', 'Vector', 'Projected', 'Ngrams', 'read_table', 'Schema',
+           'check_inputs', 'MatrixSchema', 'read_libffm', 'Batches', 'Negatives', 'split', 'load', 'planted']
 
 # %% ../../nbs/data/index.ipynb #af455d1e
 import sys
@@ -18,6 +19,11 @@ _pages = dict(
     Categorical='columns', Numeric='columns', Bucketized='columns',
     MultiValued='columns', Text='columns', Column='columns',
     register_kind='columns', read_table='tables',
+    Transformed='numbers', Widths='numbers', LogSquare='numbers',
+    SoftBins='numbers', Truth='numbers', Hashed='hashed', Cross='hashed',
+    HashedCross='hashed', Time='times', Days='times', Weighted='weighted',
+    Recent='weighted', Vector='weighted', Projected='weighted',
+    Ngrams='weighted',
     Schema='schema', check_inputs='inputs',
     MatrixSchema='matrices', read_libffm='matrices', Batches='batches',
     Negatives='negatives', split='splits')
@@ -25,7 +31,10 @@ _elsewhere = dict(
     load='recofm.datasets.movielens', planted='recofm.datasets.synthetic')
 _all_ = ['Field', 'as_fields', 'Vocabulary', 'Categorical', 'Numeric',
          'Bucketized', 'MultiValued', 'Text', 'Column', 'register_kind',
-         'read_table', 'Schema', 'check_inputs',
+         'Transformed', 'Widths', 'LogSquare', 'SoftBins', 'Truth', 'Hashed',
+         'Cross', 'HashedCross', 'Time', 'Days', 'Weighted', 'Recent',
+         'Vector', 'Projected', 'Ngrams', 'read_table', 'Schema',
+         'check_inputs',
          'MatrixSchema', 'read_libffm', 'Batches', 'Negatives', 'split',
          'load', 'planted']
 
