@@ -1,4 +1,4 @@
-"Every kind of column: tables in parts, saved and loaded, in a run and a recipe."
+"Every kind of column: tables in parts, saved and loaded, in a run, a recipe."
 import json
 import sys
 from functools import reduce
@@ -6,13 +6,17 @@ from functools import reduce
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from recofm.cli import main
-from recofm.data import Schema
+from recofm.data import (
+    Cross, Days, Hashed, HashedCross, LogSquare, Projected, Recent, Schema,
+    SoftBins, Time, Transformed, Truth, Vector, Weighted, Widths)
 from recofm.data.columns import kinds, names_read
 from recofm.data.schema import asked_columns, kind_words
 from recofm.serving import Artifact
 from recofm.serving.catalogue import fingerprint
+from recofm.serving.recommend import encode_context
 
 rng = np.random.default_rng(5)
 rows = 240
@@ -37,9 +41,9 @@ said = dict(
     Cross=(dict(context='both', cross=dict(both='device,member')),
            ['--context', 'both', '--cross', 'both=device,member']),
     HashedCross=(dict(context='both', hashed_cross=dict(both='device,member'),
-                      rows=99),
+                      hashed_rows=99),
                  ['--context', 'both', '--hashed-cross', 'both=device,member',
-                  '--rows', '99']),
+                  '--hashed-rows', '99']),
     Transformed=(dict(context='price', transform=dict(price='clip 0 9 log1p')),
                  ['--context', 'price', '--transform',
                   'price=clip 0 9 log1p']),
@@ -80,7 +84,7 @@ def fitted(name):
 def same(one, other):
     "Fail where two schemas encode the table otherwise."
     one, other = one.inputs(table), other.inputs(table)
-    if not isinstance(one, dict): return np.testing.assert_array_equal(one, other)
+    if not isinstance(one, dict): one, other = dict(ids=one), dict(ids=other)
     for what in one: np.testing.assert_array_equal(one[what], other[what])
 
 
@@ -153,6 +157,78 @@ def test_every_kind_with_a_word_is_tried():
 
 
 def test_every_kind_says_whether_it_can_be_exported():
-    own = [cls for cls in kinds.values() if cls.__module__.startswith('recofm.')]
+    own = {cls for cls in kinds.values()
+           if cls.__module__.startswith('recofm.')}
     assert all(isinstance(cls.exports, bool) for cls in own)
     assert kinds['Hashed'].exports and not kinds['Text'].exports
+
+
+def test_a_column_known_in_training_only_is_one_cell_when_asked(tmp_path):
+    "A recommendation is that of the first place, whatever the table held."
+    file, out = tmp_path/'views.csv', tmp_path/'out'
+    table.assign(place=rng.integers(1, 9, rows)).to_csv(file, index=False)
+    run('train', '--data', file, '--user', 'user', '--item', 'film',
+        '--context', 'place', '--target', 'liked', '--model', 'FM', '--epochs',
+        1, '--dim', 4, '--out', out, '--at-scoring', 'place=1')
+    artifact = Artifact.load(out)
+    assert artifact.schema.at_scoring == dict(place='1')
+    asked = [encode_context(artifact.schema, context)['ids'].tolist()
+             for context in (None, dict(place='1'), dict(place='2'))]
+    assert asked[0] == asked[1] != asked[2]
+    run('train', '--config', out/'recipe.toml', '--out', tmp_path/'again')
+    assert Artifact.load(tmp_path/'again').schema.at_scoring == dict(place='1')
+    with pytest.raises(ValueError, match="at_scoring= expects plain cells"):
+        Schema.fit(table, user='user', at_scoring=dict(place=1))
+
+
+texts = st.none() | st.text('ab&:|,[]{}\'" 1.', max_size=6)
+floats = st.none() | st.floats(-1e6, 1e6) | st.integers(-9, 9)
+weights = st.floats(-5, 5).filter(lambda w: w == 0 or abs(w) > 1e-3)
+times = st.none() | st.integers(0, 2**32)
+cells = dict(
+    Hashed=(Hashed('x', 7), texts), Widths=(Widths('x', 50_000.), floats),
+    Cross=(Cross('x', of='y,z'), texts), LogSquare=(LogSquare('x'), floats),
+    HashedCross=(HashedCross('x', 5, of='y,z'), texts),
+    Transformed=(Transformed('x', steps='clip 0 9 sqrt minmax'), floats),
+    SoftBins=(SoftBins('x', 3), floats), Truth=(Truth('x'), st.booleans()),
+    Time=(Time('x', of='y', part='weekday', zone='Asia/Kolkata'), times),
+    Days=(Days('x', of='y,z'), times),
+    Weighted=(Weighted('x'), st.none() | st.dictionaries(
+        st.text('abc', max_size=2), weights, max_size=4)),
+    Recent=(Recent('x', max_values=2, half_life=1),
+            st.none() | st.lists(st.text('abc', max_size=2), max_size=4)),
+    Vector=(Vector('x'), st.none() | st.tuples(weights, weights)),
+    Projected=(Projected('x', components=2),
+               st.none() | st.tuples(weights, weights)))
+
+
+@pytest.mark.parametrize('name', cells)
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_any_cut_of_a_column_encodes_alike(name, data):
+    "Fit on all of it or on its parts, encoded as a whole or row by row."
+    column, kind = cells[name]
+    drawn = data.draw(st.lists(st.tuples(kind, kind), min_size=1, max_size=9))
+    columns = [list(c) for c in zip(*drawn)]
+    cut = data.draw(st.integers(0, len(drawn)))
+
+    def part(first, last):
+        own = {n: c[first:last] for n, c in zip('yz', columns)}
+        return column.taken(own | dict(x=own['y']))
+
+    try: whole = column.finish(column.count(part(0, None)))
+    except ValueError as error:
+        assert 'xpected' in str(error)
+        return
+    counted = column.count(part(0, cut)), column.count(part(cut, None))
+    again = column.finish(column.merge(*counted))
+    ids, values = whole.encode(part(0, None))
+    others, weights = again.encode(part(0, None))
+    alone = [whole.encode(part(i, i + 1)) for i in range(len(drawn))]
+    np.testing.assert_array_equal(np.concatenate([a for a, _ in alone]), ids)
+    if name == 'Projected': return    # of equal spreads any basis is right
+    np.testing.assert_array_equal(others, ids)
+    if values is None: return
+    np.testing.assert_allclose(weights, values, 1e-4, 1e-4)
+    rows = np.concatenate([v for _, v in alone])
+    np.testing.assert_allclose(rows, values, 1e-6)

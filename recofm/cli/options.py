@@ -89,10 +89,12 @@ def data_options() -> tuple:
     above = Option('above', float, 'R',
                    'liked: a rating above R (MovieLens: 3)')
     label = Option('label', str, 'A', 'column that names an item to people')
+    scoring = Option('at_scoring', list, 'A=V', 'cells of columns that are '
+                     'unknown when a model is asked', by_column=True)
     stream = Option('stream', bool, '', 'read the files piece by piece: '
                     'more rows than memory holds')
-    return (*files, stream, *text_options, above, *column_options, *kind_flags(),
-            label)
+    return (*files, stream, *text_options, above, *column_options,
+            *kind_flags(), scoring, label)
 
 # %% ../../nbs/cli/10_options.ipynb #59b07d0a
 learning_options = (

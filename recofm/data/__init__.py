@@ -4,8 +4,10 @@
 
 # %% auto #0
 __all__ = ['Field', 'as_fields', 'Vocabulary', 'Categorical', 'Numeric', 'Bucketized', 'MultiValued', 'Text', 'Column',
-           'register_kind', 'read_table', 'as_source', 'Source', 'Schema', 'check_inputs', 'MatrixSchema',
-           'read_libffm', 'libffm_pieces', 'write_libffm', 'Batches', 'Negatives', 'split', 'load', 'planted']
+           'register_kind', 'Transformed', 'Widths', 'LogSquare', 'SoftBins', 'Truth', 'Hashed', 'Cross', 'HashedCross',
+           'Time', 'Days', 'Weighted', 'Recent', 'Vector', 'Projected', 'Ngrams', 'read_table', 'as_source', 'Source',
+           'Schema', 'check_inputs', 'MatrixSchema', 'read_libffm', 'libffm_pieces', 'write_libffm', 'Batches',
+           'Negatives', 'split', 'load', 'planted']
 
 # %% ../../nbs/data/index.ipynb #af455d1e
 import sys
@@ -19,6 +21,11 @@ _pages = dict(
     MultiValued='columns', Text='columns', Column='columns',
     register_kind='columns', read_table='tables',
     as_source='sources', Source='sources',
+    Transformed='numbers', Widths='numbers', LogSquare='numbers',
+    SoftBins='numbers', Truth='numbers', Hashed='hashed', Cross='hashed',
+    HashedCross='hashed', Time='times', Days='times', Weighted='weighted',
+    Recent='weighted', Vector='weighted', Projected='weighted',
+    Ngrams='weighted',
     Schema='schema', check_inputs='inputs',
     MatrixSchema='matrices', read_libffm='libffm',
     libffm_pieces='libffm', write_libffm='libffm', Batches='batches',
@@ -27,9 +34,11 @@ _elsewhere = dict(
     load='recofm.datasets.movielens', planted='recofm.datasets.synthetic')
 _all_ = ['Field', 'as_fields', 'Vocabulary', 'Categorical', 'Numeric',
          'Bucketized', 'MultiValued', 'Text', 'Column', 'register_kind',
-         'read_table', 'as_source', 'Source', 'Schema', 'check_inputs',
-         'MatrixSchema', 'read_libffm', 'libffm_pieces', 'write_libffm',
-         'Batches', 'Negatives', 'split',
+         'Transformed', 'Widths', 'LogSquare', 'SoftBins', 'Truth', 'Hashed',
+         'Cross', 'HashedCross', 'Time', 'Days', 'Weighted', 'Recent',
+         'Vector', 'Projected', 'Ngrams', 'read_table', 'as_source', 'Source',
+         'Schema', 'check_inputs', 'MatrixSchema', 'read_libffm',
+         'libffm_pieces', 'write_libffm', 'Batches', 'Negatives', 'split',
          'load', 'planted']
 
 def __getattr__(name):

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['headings', 'array_key', 'named_by', 'kind_words', 'kind_options', 'check_words', 'by_word', 'options_for', 'wish',
            'wished_columns', 'check_named', 'asked_columns', 'check_target_name', 'check_sides', 'check_share',
-           'shared_vocabularies', 'Schema', 'count_into', 'fit_columns', 'target_of', 'Target', 'rows_with',
-           'is_source', 'among_rows', 'batches_of', 'counted_in', 'count_all', 'side_by_side', 'plain_columns',
-           'array_names', 'arrays_by_column', 'restored', 'same_vocabulary', 'check_same_vocabulary', 'label_and_unit',
-           'check_restored']
+           'shared_vocabularies', 'Schema', 'count_into', 'fit_columns', 'target_of', 'Target', 'scoring_cells',
+           'rows_with', 'is_source', 'among_rows', 'batches_of', 'counted_in', 'count_all', 'side_by_side',
+           'plain_columns', 'array_names', 'arrays_by_column', 'restored', 'same_vocabulary', 'check_same_vocabulary',
+           'label_and_unit', 'check_restored']
 
 # %% ../../nbs/data/30_schema.ipynb #366f8432
 import re
@@ -171,7 +171,7 @@ def asked_columns(
     arguments: dict # Of `Schema.fit`, by name, all but the rows
 ) -> list[Column]:
     "The unfitted columns that a schema of these arguments would have."
-    apart = 'target', 'share', 'weight'
+    apart = 'target', 'share', 'weight', 'at_scoring'
     words = {n: a for n, a in arguments.items() if n not in apart}
     named = {side: words.pop(side, ()) for side in sides}
     return wished_columns(named, words, words.pop('dim', 16))
@@ -239,6 +239,7 @@ class Schema:
     label: str|None=None    # Name of the target's column
     mean_and_scale: tuple|None=None # Of a target that is not 0 or 1
     weight: str|None=None   # Name of the column of the rows' weights
+    at_scoring: dict|None=None # Cells of columns that a table may lack
 
     @property
     def fields(self): return [c.field for c in self.columns]
@@ -289,6 +290,27 @@ class Target(Column):
         if truths: return None
         if m.low == m.high: return mean_and_scale([m.low])
         return float(m.mean), float(np.sqrt(m.squares / m.n))
+
+# %% ../../nbs/data/30_schema.ipynb #f9c1a103
+def scoring_cells(given, columns) -> dict|None:
+    "What stands in columns that a table lacks, each as its kind takes it."
+    if not given: return None
+    if not isinstance(given, dict):
+        expected = "at_scoring= expects a cell by column, such as {'place': 1}"
+        raise ValueError(f'{expected}. Received: {given!r}')
+    return {name: _scoring_cell(name, cell, columns)
+            for name, cell in given.items()}
+
+def _scoring_cell(name, cell, columns):
+    "The cell that was meant, where the columns can take it."
+    names, plain = names_read(columns), isinstance(cell, (str, int, float))
+    if name not in names or not plain:
+        expected = f'at_scoring= expects plain cells of columns among {names}'
+        raise ValueError(f'{expected}. Received: {name}={cell!r}')
+    alone = [c for c in columns if c.reads == (name,)]
+    if alone and isinstance(cell, str): cell = alone[0].from_text(cell)
+    for c in alone: c.encode(c.taken({name: [cell]}))
+    return cell
 
 # %% ../../nbs/data/30_schema.ipynb #cb2d2290
 def rows_with(
@@ -359,6 +381,7 @@ def fit(cls:Schema,
     dim: int=16,# Length of the vectors of factors
     share=(),   # Groups that share a vocabulary: `[('film', 'clicked')]`
     weight: str|None=None,# Column of the rows' weights; None: all count 1
+    at_scoring=None, # Cells of columns that are not known then: `{'rank': 1}`
     **words     # Kinds, `numeric=['age']`, and options, `min_count=2`
 ) -> Schema:
     "A schema fit on the training rows; a name alone is categorical."
@@ -370,7 +393,9 @@ def fit(cls:Schema,
     counted_columns = columns + [Target(target)] * bool(target)
     counted = count_all(rows, counted_columns)
     unit = counted_columns[-1].finish(counted[target]) if target else None
-    return cls(fit_columns(counted, columns, share), target, unit, weight)
+    columns = fit_columns(counted, columns, share)
+    cells = scoring_cells(at_scoring, columns)
+    return cls(columns, target, unit, weight, cells)
 
 # %% ../../nbs/data/30_schema.ipynb #10971543
 headings = 'field', 'side', 'kind', 'rows', 'slots', 'learned from training'
@@ -397,6 +422,16 @@ def __str__(self:Schema) -> str:
         rows.append((f.name, f.side or '', kind, *sizes, c.describe()))
     return _aligned(rows, right=(3, 4))
 
+# %% ../../nbs/data/30_schema.ipynb #2a6307a1
+@patch
+def for_scoring(self:Schema, rows):
+    "The rows, with a cell at_scoring in each where a column lacks."
+    if not self.at_scoring: return rows
+    frame = as_frame(rows)
+    lacking = {n: c for n, c in self.at_scoring.items()
+               if n not in frame.columns}
+    return frame.assign(**lacking) if lacking else frame
+
 # %% ../../nbs/data/30_schema.ipynb #f642e7af
 def side_by_side(encoded, rows: int) -> dict:
     "What columns encoded to: ids and values (rows, slots) of all of them."
@@ -413,6 +448,7 @@ def inputs(self:Schema,
     frame # Table, Arrow table, or list of dictionaries; no target needed
 ):
     "A model's inputs: ids int32 (rows, slots), with values where not all 1."
+    frame = self.for_scoring(frame)
     frame = rows_with(frame, names_read(self.columns))
     encoded = [c.encode(c.taken(frame)) for c in self.columns]
     if all(v is None for _, v in encoded):
@@ -476,6 +512,7 @@ def taken_apart(self:Schema) -> tuple[dict, dict]:
     content = dict(format=FORMAT, label=self.label, columns=plain,
                    mean_and_scale=unit and list(map(float, unit)))
     if self.weight is not None: content['weight'] = self.weight
+    if self.at_scoring: content['at_scoring'] = self.at_scoring
     arrays = {f'{i}.{name}': a for i, c in enumerate(self.columns)
               for name, a in c.arrays().items()}
     return content, arrays
@@ -596,4 +633,5 @@ def load(cls:Schema,
         check_restored(columns, label)
         weight = content.get('weight')
         check_weight_name(weight, [c.name for c in columns], label)
-        return cls(columns, label, unit, weight)
+        cells = scoring_cells(content.get('at_scoring'), columns)
+        return cls(columns, label, unit, weight, cells)

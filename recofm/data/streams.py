@@ -6,7 +6,7 @@
 __all__ = ['EncodedPiece', 'joined', 'taken', 'windows', 'in_groups', 'Stream', 'numbers_of', 'check_shard', 'columns_read',
            'cut']
 
-# %% ../../nbs/data/42_streams.ipynb #bd1fea8a
+# %% ../../nbs/data/42_streams.ipynb #2cc64367
 from copy import copy
 import numpy as np
 from fastcore.basics import patch
@@ -17,7 +17,7 @@ from .schema import Schema, among_rows
 from .sources import as_source
 from .tables import check_names
 
-# %% ../../nbs/data/42_streams.ipynb #2a006883
+# %% ../../nbs/data/42_streams.ipynb #91f4e40c
 class EncodedPiece:
     "A piece of a source, as examples."
     def __init__(self,
@@ -45,7 +45,7 @@ class EncodedPiece:
         y, weights = schema.target(batch), schema.weights(batch)
         return (x, as_column(y), *([] if weights is None else [weights]))
 
-# %% ../../nbs/data/42_streams.ipynb #37ba7a09
+# %% ../../nbs/data/42_streams.ipynb #b8c0a3d4
 def joined(parts) -> tuple:
     "Parts of examples as one."
     inputs, *others = zip(*parts)
@@ -90,7 +90,7 @@ def in_groups(
         left = [taken(window, order[whole:])] if whole < n else []
     yield from left
 
-# %% ../../nbs/data/42_streams.ipynb #889d7fb7
+# %% ../../nbs/data/42_streams.ipynb #3d4255ec
 class Stream:
     "Rows of a source as examples, epoch after epoch, in bounded memory."
     def __init__(self,
@@ -132,14 +132,15 @@ def check_shard(shard) -> tuple[int, int]:
 
 def columns_read(schema, source) -> list[str]:
     "The names of the columns of a source that a schema takes."
-    names = names_read(schema.columns)
+    later = [n for n in schema.at_scoring or {} if n not in source.names]
+    names = [n for n in names_read(schema.columns) if n not in later]
     check_names(source.names, names)
     if schema.label not in source.names: return names
     more = [n for n in (schema.label, schema.weight) if n]
     check_names(source.names, more)
     return names + more
 
-# %% ../../nbs/data/42_streams.ipynb #5489be91
+# %% ../../nbs/data/42_streams.ipynb #f6a93263
 @patch
 def sizes(self:Stream) -> list[int]:
     "How many rows each piece has."
@@ -155,7 +156,7 @@ def share(self:Stream) -> tuple[int, int]:
     (number, of), rows = self.shard, sum(self.sizes())
     return number * rows // of, (number + 1) * rows // of
 
-# %% ../../nbs/data/42_streams.ipynb #b948d590
+# %% ../../nbs/data/42_streams.ipynb #e8065690
 def cut(parts, first: int, last: int):
     "The examples from the first to the one before the last."
     at = 0
@@ -200,7 +201,7 @@ def groups(self:Stream,
     draw = np.random.default_rng([seed, epoch, 1])
     return in_groups(windows(parts, self.window), most, draw)
 
-# %% ../../nbs/data/42_streams.ipynb #2957b310
+# %% ../../nbs/data/42_streams.ipynb #bf876ce6
 @patch
 def of_size(self:Stream, batch_size) -> Stream:
     "The same examples in batches of another size."

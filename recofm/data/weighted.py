@@ -89,6 +89,8 @@ weighted_cells = "weights by key, as {'a': 2}, [('a', 2)] or 'a:2|b'"
 
 def weighted_cure(name, cell) -> str:
     "What can be done about a cell that holds no weights."
+    if isinstance(cell, str) and cell[:1] in '[{' and cell:
+        return f'read it, frame[{name!r}].map(json.loads)'
     if isinstance(cell, str): return "write the weight behind the last ':'"
     return f"make it such a dictionary, frame[{name!r}].map(...)"
 
@@ -152,7 +154,7 @@ def _from_text(column, found, name, separator, colon):
         wrong = next(i for i, w in enumerate(weight) if not _is_number(w))
         first = int(np.argmax(codes == number[wrong]))
         refuse(column, first, name, 'a number for each weight',
-               weighted_cure(name, ''))
+               weighted_cure(name, texts[int(number[wrong])].as_py()))
     return row, key.take(place), weight.take(place)
 
 def _is_number(text) -> bool:

@@ -150,6 +150,7 @@ def fit(cls:Catalogue,
     user, item = key_columns(schema)
     sides = {s: [c for c in schema.columns if c.side == s]
              for s in ('user', 'item')}
+    frame = frame.assign(**schema.at_scoring or {})
     needed = names_read([*sides['user'], *sides['item']])
     check_columns(frame, needed + [n for n in (label, year) if n])
     users, of_users = rows_by_key(frame, user)

@@ -23,10 +23,11 @@ def encode_context(
 ) -> dict:
     "ids and values of the context side, one row; what is not said is missing."
     columns = [c for c in schema.columns if c.side == 'context']
-    context, names = context or {}, names_read(columns)
+    names, context = names_read(columns), context or {}
     if stray := sorted(set(context) - set(names)):
         expected = f'Expected context among {names}'
         raise ValueError(f'{expected}. Received {stray}')
+    context = (schema.at_scoring or {}) | context
     cells = {n: [typed_cell(columns, n, context.get(n))] for n in names}
     return encode_side(columns, pd.DataFrame(cells, index=[0], dtype=object))
 
