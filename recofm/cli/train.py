@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['films', 'data_sets', 'targets', 'first_arguments', 'part_options', 'is_file', 'columns_of', 'named_columns',
-           'refuse_words', 'check_together', 'all_settled', 'settings_of', 'wanted_numbers', 'files_of', 'check_there',
-           'check_files', 'liked', 'read', 'all_rows', 'identities', 'sizes_of', 'record_now', 'settings_then',
-           'overridden', 'tell', 'checked', 'recipe_text', 'saved_when', 'last_word', 'explained', 'train',
-           'train_settled']
+           'refuse_words', 'check_together', 'all_settled', 'settings_of', 'wanted_numbers', 'files_of', 'lies_there',
+           'check_there', 'check_files', 'liked', 'read', 'all_rows', 'identities', 'sizes_of', 'record_now',
+           'settings_then', 'overridden', 'tell', 'checked', 'recipe_text', 'absolute', 'saved_when', 'last_word',
+           'explained', 'train', 'train_settled']
 
 # %% ../../nbs/cli/20_train.ipynb #886e7b2a
 import os
@@ -17,14 +17,16 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from .ends import meant_by, quiet
-from recofm.cli.options import (
-    all_options, column_options, names_in, recipe_of, resolved, whole_numbers,
-    worded)
+from .options import (
+    all_options, column_options, names_in, recipe_of, resolved, text_arguments,
+    text_options, whole_numbers, worded)
 from .records import (
-    content_of, differences, identity, record_of)
+    content_of, differences, identity_of, record_of)
+from ..data.delimited import Dialect
+from ..data.places import is_address, is_pattern
 from ..data.schema import asked_columns, kind_options, kind_words
 from ..data.tables import (
-    check_names, endings, header, is_table, read_table)
+    check_names, endings, header, is_table, read_table, tables_in)
 from ..runs.settings import Settings, check_settings, versions
 from ..serving.folder import check_place, workspace
 
@@ -36,15 +38,17 @@ films = dict(
 data_sets = {'ml-100k': films | dict(bucket={'age': 8}), 'ml-1m': films}
 
 def is_file(
-    data: str # A name or a path
+    data,             # A name or a path, or several paths
+    dialect=Dialect() # Of text files
 ) -> bool:
-    "Whether it is the path of a table, rather than a known data set."
-    if is_table(data): return True
+    "Whether it says where rows lie, rather than a known data set."
     if data in data_sets: return False
+    if not isinstance(data, str) or is_table(data, dialect): return True
+    if is_address(data) or is_pattern(data) or os.path.isdir(data): return True
     near = get_close_matches(data, data_sets, 1)
     hint = f' Did you mean {near[0]!r}?' if near else ''
     expected = f"Expected one of {', '.join(data_sets)}"
-    path = f"or the path of a {', '.join(endings)} file"
+    path = f"or the path of a {', '.join(endings)} file, a folder or a pattern"
     raise ValueError(f'{expected}, {path}. Received: {data!r}.{hint}')
 
 # %% ../../nbs/cli/20_train.ipynb #30defecf
@@ -57,15 +61,18 @@ def columns_of(args) -> dict:
     if args.weight: more['weight'] = args.weight
     target = args.target or targets.get(args.task)
     named = named_columns(args)
-    if not is_file(args.data) and not (args.user or args.item):
+    if args.data in data_sets and not (args.user or args.item):
         refuse_words(args, named)
         return data_sets[args.data] | dict(target=target, dim=args.dim) | more
     lacking = [f'--{n}' for n in ('user', 'item') if not named.get(n)]
+    if len(lacking) == 2 and named.get('context'): lacking = []
     if not lacking: return dict(target=target, dim=args.dim, **named, **more)
     expected = f"Expected {' and '.join(lacking)}, the columns that describe"
-    there = ', '.join(header(args.data))
+    dialect = Dialect(**text_arguments(args))
+    file = tables_in(args.data, dialect)[0]
+    there = ', '.join(header(file, dialect))
     raise ValueError(f'{expected} each, keys first, among those of '
-                     f'{args.data}: {there}')
+                     f'{file}: {there}')
 
 def named_columns(args) -> dict:
     "What the options name columns for, by word."
@@ -99,11 +106,15 @@ def check_together(args):
         expected = 'Expected --valid too'
         why = 'since --test says that --data is not to be split'
         raise ValueError(f'{expected}, {why}. Received --test only')
+    dialect = Dialect(**text_arguments(args))
     names = [n for n in (args.data, args.valid, args.test) if n]
-    sets = [n for n in names if not is_file(n)]
+    sets = [n for n in names if not is_file(n, dialect)]
     if args.valid and sets:
         expected = 'Expected files, as --valid asks for'
         raise ValueError(f'{expected}. Received {sets[0]!r}')
+    if args.label and args.context and not (args.user or args.item):
+        expected = 'Expected no --label without --item'
+        raise ValueError(f'{expected}. Received {args.label!r}')
 
 def all_settled(args) -> Namespace:
     "The options of a run, resolved, checked, and with MovieLens' threshold."
@@ -143,10 +154,15 @@ def files_of(args) -> dict:
     found = {name: getattr(args, name) for name in part_options}
     return {n: f for n, f in found.items() if f and f not in data_sets}
 
+def lies_there(file) -> bool:
+    "Whether files are there, as far as only looking for them tells."
+    if not isinstance(file, str): return all(map(lies_there, file))
+    return is_address(file) or is_pattern(file) or os.path.exists(file)
+
 def check_there(args):
     "A `ValueError` where a file that the recipe names is no longer there."
     for name, file in files_of(args).items():
-        if name not in args.from_file or os.path.exists(file): continue
+        if name not in args.from_file or lies_there(file): continue
         expected = f'{args.config}: expected {name} to be a file'
         where = f'--{name} can say where it lies now'
         raise ValueError(f'{expected}. Received {file!r}, which is not there; '
@@ -159,8 +175,11 @@ def check_files(args, columns):
     needed = [c.name for c in asked_columns(columns)]
     needed += ['rating' if made else columns['target']]
     needed += [name for name in (args.label, args.weight) if name]
-    for file in files_of(args).values():
-        check_names(header(file), [*dict.fromkeys(needed)], str(file))
+    dialect = Dialect(**text_arguments(args))
+    for given in files_of(args).values():
+        for file in tables_in(given, dialect):
+            there = header(file, dialect)
+            check_names(there, [*dict.fromkeys(needed)], str(file))
 
 # %% ../../nbs/cli/20_train.ipynb #7695f3a6
 def liked(
@@ -181,13 +200,13 @@ def liked(
 
 # %% ../../nbs/cli/20_train.ipynb #4c7af4f8
 def read(
-    data: str,  # A data set, or the path of a table
+    data,       # A data set, or where a table lies
     args,       # Options, settled
     numbers=()  # Columns of a text file that hold numbers
 ):
     "The rows of the data, with `liked` where ratings become targets."
-    if is_file(data):
-        frame = read_table(data, numbers, names_in(args.missing))
+    if data not in data_sets:
+        frame = read_table(data, numbers, **text_arguments(args))
     else:
         from recofm.datasets.movielens import load
         frame = load(data)
@@ -207,7 +226,9 @@ def all_rows(args, columns):
 # %% ../../nbs/cli/20_train.ipynb #b2a3597e
 def identities(args) -> dict:
     "What identifies each file of a run, by the option that names it."
-    return {n: identity(file) for n, file in files_of(args).items()}
+    dialect = Dialect(**text_arguments(args))
+    return {n: identity_of(tables_in(given, dialect))
+            for n, given in files_of(args).items()}
 
 def sizes_of(rows) -> dict:
     "How many rows each part has, or will have once it is drawn."
@@ -264,10 +285,15 @@ def checked(args):
 
 def recipe_text(args, settings, record) -> str:
     "The recipe of a run: the rows, the options and the record."
-    files = {n: os.path.abspath(f) for n, f in files_of(args).items()}
+    files = {n: absolute(f) for n, f in files_of(args).items()}
     files = dict(data=args.data) | files
-    return recipe_of(settings, **files, above=args.above,
-                     missing=args.missing, record=record)
+    files |= {o.name: getattr(args, o.name) for o in text_options}
+    return recipe_of(settings, **files, above=args.above, record=record)
+
+def absolute(file):
+    "Where files lie, said so that it holds in every folder."
+    if not isinstance(file, str): return [*map(absolute, file)]
+    return file if is_address(file) else os.path.abspath(file)
 
 # %% ../../nbs/cli/20_train.ipynb #1033c94d
 def saved_when(out) -> tuple:

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Field', 'as_fields', 'Vocabulary', 'Categorical', 'Numeric', 'Bucketized', 'MultiValued', 'Text', 'Column',
-           'register_kind', 'read_table', 'Schema', 'check_inputs', 'MatrixSchema', 'read_libffm', 'libffm_pieces',
-           'write_libffm', 'Batches', 'Negatives', 'split', 'load', 'planted']
+           'register_kind', 'read_table', 'as_source', 'Source', 'Schema', 'check_inputs', 'MatrixSchema',
+           'read_libffm', 'libffm_pieces', 'write_libffm', 'Batches', 'Negatives', 'split', 'load', 'planted']
 
 # %% ../../nbs/data/index.ipynb #af455d1e
 import sys
@@ -18,6 +18,7 @@ _pages = dict(
     Categorical='columns', Numeric='columns', Bucketized='columns',
     MultiValued='columns', Text='columns', Column='columns',
     register_kind='columns', read_table='tables',
+    as_source='sources', Source='sources',
     Schema='schema', check_inputs='inputs',
     MatrixSchema='matrices', read_libffm='libffm',
     libffm_pieces='libffm', write_libffm='libffm', Batches='batches',
@@ -26,7 +27,7 @@ _elsewhere = dict(
     load='recofm.datasets.movielens', planted='recofm.datasets.synthetic')
 _all_ = ['Field', 'as_fields', 'Vocabulary', 'Categorical', 'Numeric',
          'Bucketized', 'MultiValued', 'Text', 'Column', 'register_kind',
-         'read_table', 'Schema', 'check_inputs',
+         'read_table', 'as_source', 'Source', 'Schema', 'check_inputs',
          'MatrixSchema', 'read_libffm', 'libffm_pieces', 'write_libffm',
          'Batches', 'Negatives', 'split',
          'load', 'planted']

@@ -6,9 +6,9 @@
 __all__ = ['tasks', 'part_names', 'model_class', 'Task', 'squared_error', 'check_parts', 'make_parts', 'own_parts', 'Validation',
            'Progress', 'epoch_line', 'begin', 'encoded', 'watchers', 'weighed', 'metrics_by_weight', 'learn', 'of_size',
            'fitted', 'OneHotRidge', 'simple_models', 'reports_of', 'measure', 'curves', 'drawn', 'metrics_of', 'ended',
-           'as_bytes', 'files', 'begun_files', 'check_arguments', 'check_all', 'prepared', 'fingerprint_of',
-           'state_about', 'state_file', 'introduced', 'stopped', 'reported', 'as_text', 'put_beside', 'shown_place',
-           'saved_line', 'run']
+           'as_bytes', 'files', 'begun_files', 'check_arguments', 'check_all', 'prepared', 'catalogue_of',
+           'fingerprint_of', 'state_about', 'state_file', 'introduced', 'stopped', 'reported', 'as_text', 'put_beside',
+           'shown_place', 'saved_line', 'run']
 
 # %% ../../nbs/runs/10_run.ipynb #dba43b19
 import hashlib
@@ -273,7 +273,8 @@ class OneHotRidge(OneHotLogistic):
 # %% ../../nbs/runs/10_run.ipynb #95f24608
 def simple_models(task, item, columns) -> dict:
     "The models to stand beside the trained one, by name, not fit yet."
-    models = {'global mean': GlobalMean(), 'item mean': ItemMean(item)}
+    models = {'global mean': GlobalMean()}
+    if item: models['item mean'] = ItemMean(item)
     regressions = dict(click=('logistic regression', OneHotLogistic),
                        rating=('ridge regression', OneHotRidge))
     name, kind = regressions[task]
@@ -296,14 +297,14 @@ def measure(
     batches=None   # Of each part, encoded already; None: they are made
 ) -> tuple:
     "Metrics of the model and of simple ones, by (part, metric); what failed."
-    item = next(c.name for c in schema.columns if c.side == 'item')
+    items = [c.name for c in schema.columns if c.side == 'item']
     batches = batches or encoded(parts, schema)
     by_rows = {id(part): batches[name] for name, part in parts.items()}
     def own(): return lambda part: model.predict(by_rows[id(part)], verbose=0)
     def fit(other):
         learned = parts['train'], schema.label, schema.weight
         return lambda: other.fit(*learned).predict
-    simple = simple_models(task, item, schema.columns)
+    simple = simple_models(task, next(iter(items), None), schema.columns)
     models = {name: fit(other) for name, other in simple.items()}
     models[type(model).__name__] = own
     return reports_of(models, parts, schema.label, task, schema.weight)
@@ -398,11 +399,15 @@ def prepared(frame, settings) -> tuple:
     parts = make_parts(frame, settings)
     model, schema = begin(parts, settings)
     batches = encoded(parts, schema)
-    all_rows = frame
-    if isinstance(frame, dict):
-        all_rows = pd.concat(frame.values(), ignore_index=True)
-    catalogue = Catalogue.fit(all_rows, schema, label=settings.label)
+    catalogue = catalogue_of(frame, schema, settings.label)
     return Artifact(model, schema, catalogue), parts, batches
+
+def catalogue_of(frame, schema, label=None) -> Catalogue|None:
+    "The catalogue of all rows; None of those that have no user or no item."
+    if not {'user', 'item'} <= {c.side for c in schema.columns}: return None
+    if isinstance(frame, dict):
+        frame = pd.concat(frame.values(), ignore_index=True)
+    return Catalogue.fit(frame, schema, label=label)
 
 # %% ../../nbs/runs/10_run.ipynb #e0374207
 def fingerprint_of(batches) -> str:
