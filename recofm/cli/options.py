@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['text_options', 'column_options', 'learning_options', 'in_words', 'numbered', 'Option', 'shown_default', 'kind_flags',
            'data_options', 'all_options', 'add_options', 'names_in', 'text_arguments', 'pairs_of', 'as_value',
-           'assignments', 'whole_numbers', 'checked_setting', 'as_toml', 'recipe', 'check_key', 'resolved',
-           'single_names', 'in_flags', 'worded', 'mentioned', 'gave', 'toml', 'recipe_of', 'toml_table']
+           'assignments', 'whole_numbers', 'arguments_of', 'checked_setting', 'as_toml', 'recipe', 'check_key',
+           'resolved', 'single_names', 'in_flags', 'worded', 'mentioned', 'gave', 'toml', 'recipe_of', 'toml_table']
 
 # %% ../../nbs/cli/10_options.ipynb #463e4a66
 import json
@@ -69,8 +69,9 @@ column_options = (
 def kind_flags() -> tuple:
     "The options that the registered kinds of column bring."
     shown = {int: 'N', float: 'X', str: 'S'}
-    words = [Option(word, list, 'A=N' if cls.argument else 'A,B',
-                    f'columns that hold {cls.about}',
+    forms = {word: ('A=S' if cls.such else 'A=N') if cls.argument else 'A,B'
+             for word, cls in kind_words().items()}
+    words = [Option(word, list, forms[word], f'columns that hold {cls.about}',
                     by_column=bool(cls.argument))
              for word, cls in kind_words().items()]
     more = [Option(name, kind, shown[kind], about, by_column=True)
@@ -189,6 +190,20 @@ def whole_numbers(
         expected = f'Expected {flag} column=number, such as age=8'
         raise ValueError(f'{expected}. Received {name + "=" + text!r}')
     return {name: int(text) for name, text in found.items()}
+
+# %% ../../nbs/cli/10_options.ipynb #e21d4a79
+def arguments_of(
+    cls,   # A kind whose word gives something for each column
+    words, # Such as `['age=[18,25]']`; or a table, as a recipe has it
+    flag   # Of the option, for the message
+) -> dict:
+    "From each column to what its kind is given for it."
+    if isinstance(words, dict): return words
+    found = pairs_of(words, flag, cls.such or 'age=8')
+    values = {name: as_value(text) for name, text in found.items()}
+    if cls.such or any(isinstance(v, list) for v in values.values()):
+        return values
+    return whole_numbers(words, flag)
 
 # %% ../../nbs/cli/10_options.ipynb #f49daa64
 in_words = {int: 'a whole number', float: 'a number', str: 'a string',

@@ -18,10 +18,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from .ends import meant_by, quiet
 from .options import (
-    all_options, column_options, names_in, recipe_of, resolved, text_arguments,
-    text_options, whole_numbers, worded)
+    all_options, arguments_of, column_options, names_in, recipe_of, resolved,
+    text_arguments, text_options, worded)
 from .records import (
     content_of, differences, identity_of, record_of)
+from ..data.columns import names_read
 from ..data.delimited import Dialect
 from ..data.places import is_address, is_pattern
 from ..data.schema import asked_columns, kind_options, kind_words
@@ -80,7 +81,8 @@ def named_columns(args) -> dict:
              for o in column_options if o.kind is list}
     for word, cls in kind_words().items():
         given = getattr(args, word)
-        found[word] = (whole_numbers(given, f'--{word}') if cls.argument
+        flag = f"--{word.replace('_', '-')}"
+        found[word] = (arguments_of(cls, given, flag) if cls.argument
                        else names_in(given))
     return {word: names for word, names in found.items() if names}
 
@@ -144,10 +146,10 @@ part_options = 'data', 'valid', 'test'
 
 def wanted_numbers(args, columns) -> list[str]:
     "The columns of a text file that hold numbers."
-    takers = [c.name for c in asked_columns(columns) if c.takes_numbers]
+    takers = [c for c in asked_columns(columns) if c.takes_numbers]
     made = args.above is not None
     weights = [columns['weight']] if columns.get('weight') else []
-    return [*takers, *weights, 'rating' if made else columns['target']]
+    return [*names_read(takers), *weights, 'rating' if made else columns['target']]
 
 def files_of(args) -> dict:
     "The files of a run, by the option that names each."
@@ -172,7 +174,7 @@ def check_files(args, columns):
     "A `ValueError` that names a file and a column that it lacks."
     check_there(args)
     made = args.above is not None
-    needed = [c.name for c in asked_columns(columns)]
+    needed = names_read(asked_columns(columns))
     needed += ['rating' if made else columns['target']]
     needed += [name for name in (args.label, args.weight) if name]
     dialect = Dialect(**text_arguments(args))

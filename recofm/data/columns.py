@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['plain', 'kinds', 'limits', 'word_pattern', 'combiners', 'several_cells', 'other_separators', 'most_slots', 'Column',
-           'column_error', 'is_of', 'check_arguments', 'check_complete', 'register_kind', 'kind_named', 'check_limits',
-           'Keyed', 'Categorical', 'Moments', 'moments_of', 'merge_moments', 'check_unit', 'Numeric', 'clip_cure',
-           'check_edges', 'Bucketized', 'words_in', 'values_in', 'cell_values', 'sum_repeated', 'fill', 'several_cure',
-           'distinct_lists', 'distinct_floats', 'distinct_cells', 'held_separators', 'merge_separators',
+           'column_error', 'names_read', 'is_of', 'check_arguments', 'check_complete', 'register_kind', 'kind_named',
+           'check_limits', 'Keyed', 'Categorical', 'Moments', 'moments_of', 'merge_moments', 'check_unit', 'Numeric',
+           'clip_cure', 'check_edges', 'Bucketized', 'words_in', 'values_in', 'cell_values', 'sum_repeated', 'fill',
+           'several_cure', 'distinct_lists', 'distinct_floats', 'distinct_cells', 'held_separators', 'merge_separators',
            'separator_error', 'check_separator', 'mistaken_cells', 'check_scored', 'check_several', 'Several',
            'several_field', 'MultiValued', 'check_multi', 'Text', 'counted_times', 'cut_warning']
 
@@ -37,11 +37,18 @@ class Column:
     word = None           # Of `Schema.fit`, and as an option: 'numeric'
     about = None          # What such a column holds, in a few words
     argument = None       # What the word may give for each column
+    such = None           # An example of that; None: a whole number
     options = {}          # Name -> (type, what it says), for the same
     learned = ()          # What is kept as arrays
     takes_numbers = False # Whether a text file's cells are to be parsed
-    form = 'value'        # For linear models: 'value', 'number', 'values'
+    form = 'value'        # For linear models: or 'number', 'values', 'pairs'
     shares = False        # Whether columns of it can share a vocabulary
+    exports = False       # Whether TensorFlow's operations could encode it
+
+    @property
+    def reads(self): return self.name,    # Names of the table's columns
+
+    def taken(self, table): return table[self.name]    # Of any table
 
     def count(self, column): return None
 
@@ -80,6 +87,11 @@ def extend(self:Column, counted):
     "The column with what later rows hold, where its kind can grow."
     kind = type(self).__name__
     raise column_error(self, 'a kind that can grow', kind)
+
+# %% ../../nbs/data/25_columns.ipynb #1886c68a
+def names_read(columns) -> list[str]:
+    "Names of the table's columns that these are made of, each once."
+    return [*dict.fromkeys(name for c in columns for name in c.reads)]
 
 # %% ../../nbs/data/25_columns.ipynb #0d9ec289
 @patch
@@ -241,6 +253,8 @@ class Categorical(Keyed):
     min_count: int=1                 # Values rarer than this share row 0
     max_size: int|None=None          # At most so many of the commonest
 
+    exports = True
+
     @property
     def field(self):
         rows = dict(vocabulary=self.shared, unknown=True)
@@ -331,7 +345,7 @@ class Numeric(Column):
     dim: int|None=None  # Length of the vectors of factors
 
     word, about = 'numeric', 'numbers, taken as values'
-    takes_numbers, form = True, 'number'
+    takes_numbers, form, exports = True, 'number', True
 
     def __post_init__(self): check_unit(self)
 
@@ -417,6 +431,7 @@ class Bucketized(Column):
 
     word, about = 'bucket', 'numbers, cut into N buckets'
     argument, learned, takes_numbers = 'edges', ('edges',), True
+    exports = True
 
     def __post_init__(self): check_edges(self)
 
@@ -691,6 +706,7 @@ class MultiValued(Several):
     separator: str='|' # Between the values of a string
 
     word, about = 'multi', 'several values in a cell: Comedy|Drama'
+    exports = True
     options = Several.options | dict(
         separator=(str, 'between several values in a cell (|)'))
 

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['headings', 'array_key', 'named_by', 'kind_words', 'kind_options', 'check_words', 'by_word', 'options_for', 'wish',
-           'wished_columns', 'check_named', 'asked_columns', 'check_target_name', 'check_share', 'shared_vocabularies',
-           'Schema', 'fit_columns', 'target_of', 'unit_of', 'side_by_side', 'plain_columns', 'array_names',
-           'arrays_by_column', 'restored', 'same_vocabulary', 'check_same_vocabulary', 'label_and_unit',
+           'wished_columns', 'check_named', 'asked_columns', 'check_target_name', 'check_sides', 'check_share',
+           'shared_vocabularies', 'Schema', 'fit_columns', 'target_of', 'unit_of', 'side_by_side', 'plain_columns',
+           'array_names', 'arrays_by_column', 'restored', 'same_vocabulary', 'check_same_vocabulary', 'label_and_unit',
            'check_restored']
 
 # %% ../../nbs/data/30_schema.ipynb #366f8432
@@ -19,14 +19,21 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from .cells import numbers, refuse, shown
-from .columns import (
-    Categorical, Column, check_complete, clip_cure, kind_named, kinds)
+from recofm.data.columns import (
+    Categorical, Column, check_complete, clip_cure, kind_named, kinds,
+    names_read)
 from .fields import check_count, sides
 from .files import (
     FORMAT, formats, load_pair, read_content, reading, save_pair)
+from .hashed import Cross, Hashed, HashedCross
 from .inputs import mean_and_scale
+from .numbers import (
+    LogSquare, SoftBins, Transformed, Truth, Widths)
 from .tables import as_frame, check_columns, with_hint
+from .times import Days, Time
 from .vocabulary import merge_counts
+from .weighted import (
+    Ngrams, Projected, Recent, Vector, Weighted)
 from .weights import check_weight_name, weights_of
 
 # %% ../../nbs/data/30_schema.ipynb #6feb256b
@@ -171,10 +178,21 @@ def check_target_name(columns, target):
     if not isinstance(target, str) or not target:
         expected = 'target= expects the name of a column'
         raise ValueError(f'{expected}. Received: {target!r}')
-    if target not in [c.name for c in columns]: return
+    if target not in [*names_read(columns), *(c.name for c in columns)]: return
     expected = f'target= names {target!r}, which must not stand in'
     sided = 'user=, item= or context='
     raise ValueError(f'{expected} {sided}: the model would be shown the answer')
+
+# %% ../../nbs/data/30_schema.ipynb #8d54cb08
+def check_sides(columns):
+    "A `ValueError` where one reads what stands on another side."
+    side_of = {c.name: c.side for c in columns}
+    for c in columns:
+        for name in c.reads:
+            if side_of.get(name, c.side) == c.side: continue
+            expected = f'Column {c.name!r}: expected to read {c.side}s only'
+            received = f'{name!r}, of the {side_of[name]}'
+            raise ValueError(f'{expected}. Received {received}')
 
 # %% ../../nbs/data/30_schema.ipynb #81081f8e
 def check_share(
@@ -223,7 +241,7 @@ class Schema:
 # %% ../../nbs/data/30_schema.ipynb #3c8b58dd
 def fit_columns(frame, columns, share=()) -> list[Column]:
     "The columns, fit on the rows of `frame`."
-    counted = {c.name: c.count(frame[c.name]) for c in columns}
+    counted = {c.name: c.count(c.taken(frame)) for c in columns}
     shared = shared_vocabularies(columns, counted, share)
     first = {name: names[0] for names in share for name in names}
     columns = [replace(c, shared=first[c.name]) if c.name in first else c
@@ -266,7 +284,7 @@ def fit(cls:Schema,
     check_share(share, columns)
     check_weight_name(weight, [c.name for c in columns], target)
     frame = as_frame(frame)
-    check_columns(frame, [c.name for c in columns] + [target] * bool(target))
+    check_columns(frame, names_read(columns) + [target] * bool(target))
     unit = unit_of(target_of(frame, target)) if target else None
     return cls(fit_columns(frame, columns, share), target, unit, weight)
 
@@ -312,8 +330,8 @@ def inputs(self:Schema,
 ):
     "A model's inputs: ids int32 (rows, slots), with values where not all 1."
     frame = as_frame(frame)
-    check_columns(frame, [c.name for c in self.columns])
-    encoded = [c.encode(frame[c.name]) for c in self.columns]
+    check_columns(frame, names_read(self.columns))
+    encoded = [c.encode(c.taken(frame)) for c in self.columns]
     if all(v is None for _, v in encoded):
         return np.concatenate([ids for ids, _ in encoded], axis=1)
     return side_by_side(encoded, len(frame))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['cell_types', 'key_cells', 'GlobalMean', 'smoothing_of', 'ItemMean', 'column_kinds', 'as_read', 'value_sets',
-           'unless_empty', 'as_numbers', 'one_hot', 'OneHotLogistic', 'part_reports', 'baselines']
+           'unless_empty', 'as_numbers', 'Pairs', 'one_hot', 'OneHotLogistic', 'part_reports', 'baselines']
 
 # %% ../../nbs/evaluation/20_baselines.ipynb #33c670b5
 from functools import partial
@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from ..data.cells import as_arrow, keys, numbers
-from ..data.columns import Column, distinct_cells
+from ..data.columns import Column, distinct_cells, names_read
 from ..data.schema import by_word, check_words, named_by, wish
 from ..data.tables import check_columns
 from ..data.weights import weights_of
 from .metrics import report
+from scipy.sparse import csr_array
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.impute import SimpleImputer
@@ -180,13 +182,33 @@ def as_numbers(frame):
     "The columns of a frame as float64, missing as NaN."
     return np.stack([numbers(frame[n], n) for n in frame.columns], axis=1)
 
+# %% ../../nbs/evaluation/20_baselines.ipynb #93067ceb
+class Pairs(TransformerMixin, BaseEstimator):
+    "A column as its own (id, value) pairs, a sparse row for each example."
+    def __init__(self, column): self.column = column
+
+    def fit(self, X, y=None):
+        "Fit the column on the rows; returns itself."
+        self.column_ = self.column.fit(self.column.taken(X))
+        return self
+
+    def transform(self, X):
+        "The pairs of each row as a sparse matrix, (rows, ids)."
+        ids, values = self.column_.encode(self.column_.taken(X))
+        values = np.ones(ids.shape) if values is None else values
+        begin = np.arange(len(ids) + 1) * ids.shape[1]
+        shape = len(ids), self.column_.field.size
+        found = csr_array((values.ravel(), ids.ravel(), begin), shape)
+        found.sum_duplicates()
+        return found
+
 # %% ../../nbs/evaluation/20_baselines.ipynb #8fc73b16
 def one_hot(
     columns, # Names of all columns to read, or kinds of column
     **words  # How to read names, as in `Schema.fit`: `numeric=['age']`
 ) -> ColumnTransformer:
     "A row as zeros, ones and standardised numbers, by scikit-learn."
-    of = {form: [] for form in ('value', 'number', 'values')}
+    of = {form: [] for form in ('value', 'number', 'values', 'pairs')}
     for c in column_kinds(columns, words): of[c.form].append(c)
     reader = FunctionTransformer(as_read, kw_args=dict(columns=of['value']))
     single = make_pipeline(reader, OneHotEncoder(handle_unknown='ignore'))
@@ -195,8 +217,9 @@ def one_hot(
                            StandardScaler())
     steps = [('single', single, [c.name for c in of['value']]),
              ('numeric', number, [c.name for c in of['number']])]
-    return ColumnTransformer([*steps, *map(_several, of['values'])],
-                             sparse_threshold=1)
+    steps += [*map(_several, of['values'])]
+    steps += [(c.name, Pairs(c), list(c.reads)) for c in of['pairs']]
+    return ColumnTransformer(steps, sparse_threshold=1)
 
 def _several(column):
     "The step of a column whose cells hold several values."
@@ -212,7 +235,7 @@ class OneHotLogistic:
         C=1.,    # Inverse of the L2 penalty, above 0: smaller shrinks more
         **words  # How to read names, as in `one_hot`
     ):
-        self.columns = [c.name for c in column_kinds(columns, words)]
+        self.columns = names_read(column_kinds(columns, words))
         model = LogisticRegression(C=C, solver='newton-cg')
         self.model = make_pipeline(one_hot(columns, **words), model)
 

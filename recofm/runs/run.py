@@ -30,6 +30,7 @@ from .. import models
 from ..data.batches import Batches
 from ..data.fields import Field
 from ..data.files import one_line
+from ..data.columns import names_read
 from ..data.schema import Schema, asked_columns
 from ..data.splits import split
 from ..data.tables import check_columns
@@ -85,7 +86,7 @@ tasks = dict(
 def check_parts(parts, settings) -> dict:
     "The same parts, each with rows, all columns and a target with a metric."
     target, labels = settings.columns['target'], [settings.label]
-    columns = [c.name for c in asked_columns(settings.columns)]
+    columns = names_read(asked_columns(settings.columns))
     also = [*labels, settings.columns.get('weight')]
     needed = [target, *columns, *(n for n in also if n)]
     metric = tasks[settings.task].metric

@@ -19,7 +19,8 @@ from fastcore.basics import patch
 from ..data.cells import shown
 from ..data.fields import check_count
 from ..data.files import read_json, reading
-from ..data.schema import asked_columns, check_target_name
+from ..data.schema import (
+    asked_columns, check_sides, check_target_name)
 
 # %% ../../nbs/runs/05_settings.ipynb #e46b3070
 @dataclass
@@ -120,7 +121,9 @@ def check_schema(settings):
     columns = settings.columns
     if not columns.get('target'):
         raise ValueError(f'Expected columns with a target. Received {columns}')
-    check_target_name(asked_columns(columns), columns['target'])
+    asked = asked_columns(columns)
+    check_target_name(asked, columns['target'])
+    check_sides(asked)
 
 def check_settings(settings):
     "A `ValueError` for what can be known to be wrong without TensorFlow."
