@@ -86,13 +86,13 @@ def data_options() -> tuple:
         Option('valid', str, 'FILE', 'rows that say when to stop; no split',
                several=True),
         Option('test', str, 'FILE', 'rows for the last figure', several=True))
-    layout = Option('layout', str, 'NAME', 'criteo, avazu, frappe, movielens, '
-                    'amazon, libffm: what the files are')
+    layout = Option('layout', str, 'NAME', 'what the files are: criteo, '
+                    'avazu, frappe, movielens, amazon, libffm')
     above = Option('above', float, 'R',
                    'liked: a rating above R (MovieLens: 3)')
     label = Option('label', str, 'A', 'column that names an item to people')
-    return (*files, layout, *text_options, above, *column_options, *kind_flags(),
-            label)
+    return (*files, layout, *text_options, above, *column_options,
+            *kind_flags(), label)
 
 # %% ../../nbs/cli/10_options.ipynb #59b07d0a
 learning_options = (

@@ -8,7 +8,7 @@ __all__ = ['largest', 'beyond', 'forms', 'limits', 'plain', 'as_cells', 'libffm_
            'clipped', 'lines_of', 'blocks_of', 'libffm_lines', 'numbered', 'numbered_columns', 'place_among',
            'check_pairs', 'known_columns', 'sparse_rows', 'libffm_pieces', 'read_libffm', 'joined', 'libffm_text',
            'check_labels', 'write_libffm', 'field_cells', 'field_name', 'libffm_fields', 'as_batch', 'libffm_batches',
-           'parts_of']
+           'parts_of', 'libffm_source']
 
 # %% ../../nbs/data/39_libffm.ipynb #63a3ca2a
 import io
@@ -20,7 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from .cells import shown
 from .files import reading, write_file
+from .delimited import as_place
 from .matrices import as_matrix
+from .places import check_unchanged
+from .sources import Piece, Source
 
 # %% ../../nbs/data/39_libffm.ipynb #a14b73cb
 largest = float(np.finfo('float32').max)
@@ -439,3 +442,22 @@ def parts_of(
     form = rb'\s*[-+.0-9eE]+[ \t]+[0-9]+:([0-9]+:)?[-+.0-9eE]+[ \t\n]'
     found = re.match(form, block + b'\n')
     return found and (3 if found[1] else 2)
+
+# %% ../../nbs/data/39_libffm.ipynb #f5385526
+def libffm_source(
+    path,        # File of lines 'label field:index:value ...'
+    fields=None, # Numbers of those that become columns; None: all there are
+    parts=None   # Of an entry; None: as in the first line
+) -> Source:
+    "A file of lines as a source, with a column for each field."
+    place, parts = as_place(path), parts or parts_of(path) or 3
+    stamp = place.stamp()
+    if fields is None: fields = libffm_fields(path, parts)
+    names = ['label', *map(field_name, fields)]
+    def read(columns, size):
+        check_unchanged(place, stamp)
+        yield from libffm_batches(path, fields, parts)
+        check_unchanged(place, stamp)
+    text = dict.fromkeys(names[1:], pa.large_string())
+    types = pa.schema(dict(label=pa.float64()) | text)
+    return Source(names, [Piece(str(path), None, read)], types=types)
