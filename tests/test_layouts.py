@@ -1,5 +1,8 @@
 "Samples of the files that everybody has, where `RECOFM_DATA` has them."
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,3 +39,44 @@ def test_a_sample_of_libffm_as_it_lies():
     with pytest.warns(UserWarning, match='are of columns that training'):
         later, _, _ = read_libffm(files[1], columns)
     assert later.shape == (200, X.shape[1])
+
+
+def trained(out, *options):
+    "What `recofm train` says of itself."
+    code = 'from recofm.cli import main; main()'
+    command = [sys.executable, '-c', code, 'train', '--out', str(out),
+               *map(str, options)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    assert not done.returncode, done.stderr
+    return json.loads((out/'metrics.json').read_text())
+
+
+@pytest.mark.parametrize('name', ['criteo', 'avazu'])
+def test_one_command_beats_logistic_regression(name, tmp_path):
+    file = folder/samples[name][0]
+    if not file.is_file(): pytest.skip(f'{file} is not there')
+    found = trained(tmp_path/'out', '--layout', name, '--data', file)
+    simple = found['baselines']['logistic regression']
+    assert found['valid']['auc'] > simple['valid']['auc'] + .005
+    assert found['test']['logloss'] < simple['test']['logloss']
+    assert f'layout = "{name}"' in (tmp_path/'out'/'recipe.toml').read_text()
+
+
+@pytest.mark.parametrize('model', ['FFM', 'DeepFM'])
+def test_lines_of_libffm_are_trained_on_as_they_lie(model, tmp_path):
+    train, valid = tmp_path/'train.txt', tmp_path/'valid.txt'
+    lines = [f'{y} 0:{a}:1 1:{b}:0.5 1:{c}:0.5\n' for a, b, c, y in
+             [(n % 5, n % 7, 9, (n + n // 5) % 2) for n in range(300)]]
+    train.write_text(''.join(lines))
+    valid.write_text(''.join(lines[:100]) + '1 2:3:1\n')
+    options = '--data', train, '--valid', valid, '--epochs', 2
+    found = trained(tmp_path/'out', *options, '--model', model)
+    assert 'failed' not in found and found['valid']['auc'] > .4
+    recipe = tmp_path/'out'/'recipe.toml'
+    again = trained(tmp_path/'again', '--config', recipe, '--epochs', 2,
+                    '--model', model)
+    assert again['valid'] == found['valid']
+    lines[7] = '1 0:1:x\n'
+    train.write_text(''.join(lines))
+    with pytest.raises(AssertionError, match='train.txt: Line 8: expected'):
+        trained(tmp_path/'wrong', *options)

@@ -86,6 +86,8 @@ def data_options() -> tuple:
         Option('valid', str, 'FILE', 'rows that say when to stop; no split',
                several=True),
         Option('test', str, 'FILE', 'rows for the last figure', several=True))
+    layout = Option('layout', str, 'NAME', 'what the files are: criteo, '
+                    'avazu, frappe, movielens, amazon, libffm')
     above = Option('above', float, 'R',
                    'liked: a rating above R (MovieLens: 3)')
     label = Option('label', str, 'A', 'column that names an item to people')
@@ -93,7 +95,7 @@ def data_options() -> tuple:
                      'unknown when a model is asked', by_column=True)
     stream = Option('stream', bool, '', 'read the files piece by piece: '
                     'more rows than memory holds')
-    return (*files, stream, *text_options, above, *column_options,
+    return (*files, layout, stream, *text_options, above, *column_options,
             *kind_flags(), scoring, label)
 
 # %% ../../nbs/cli/10_options.ipynb #59b07d0a

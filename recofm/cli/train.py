@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['films', 'data_sets', 'targets', 'first_arguments', 'part_options', 'is_file', 'columns_of', 'scoring_words',
-           'named_columns', 'refuse_words', 'check_together', 'all_settled', 'settings_of', 'wanted_numbers',
-           'files_of', 'lies_there', 'check_there', 'check_files', 'liked', 'read', 'all_rows', 'identities',
-           'sizes_of', 'record_now', 'settings_then', 'overridden', 'tell', 'checked', 'recipe_text', 'absolute',
-           'saved_when', 'last_word', 'explained', 'train', 'train_settled']
+           'laid_out', 'named_columns', 'refuse_words', 'check_together', 'check_streamed', 'all_settled',
+           'settings_of', 'wanted_numbers', 'files_of', 'lies_there', 'check_there', 'check_files', 'liked', 'read',
+           'streamed', 'all_rows', 'identities', 'sizes_of', 'record_now', 'settings_then', 'overridden', 'tell',
+           'checked', 'recipe_text', 'absolute', 'saved_when', 'last_word', 'explained', 'train', 'train_settled']
 
 # %% ../../nbs/cli/20_train.ipynb #886e7b2a
 import os
@@ -20,6 +20,8 @@ from .ends import meant_by, quiet
 from .options import (
     all_options, arguments_of, column_options, names_in, pairs_of, recipe_of,
     resolved, text_arguments, text_options, worded)
+from .layouts import (
+    layout_columns, layout_of, layout_places, layout_rows)
 from .records import (
     content_of, differences, identity_of, record_of)
 from ..data.columns import names_read
@@ -67,6 +69,8 @@ def columns_of(args) -> dict:
     if args.data in data_sets and not (args.user or args.item):
         refuse_words(args, named)
         return data_sets[args.data] | dict(target=target, dim=args.dim) | more
+    sided = args.user or args.item or args.context
+    if args.layout and not sided: return laid_out(args, named | more)
     lacking = [f'--{n}' for n in ('user', 'item') if not named.get(n)]
     if len(lacking) == 2 and named.get('context'): lacking = []
     if not lacking: return dict(target=target, dim=args.dim, **named, **more)
@@ -81,6 +85,11 @@ def scoring_words(given) -> dict:
     "What is taken for columns that are unknown later; a table stays one."
     if isinstance(given, dict): return given
     return pairs_of(given, '--at-scoring', 'place=1')
+def laid_out(args, more) -> dict:
+    "The arguments of `Schema.fit` that a layout has, with what is said anew."
+    found = layout_columns(args.layout, args.data) | dict(dim=args.dim) | more
+    made = 'liked' if args.above is not None else found['target']
+    return found | dict(target=args.target or made)
 
 def named_columns(args) -> dict:
     "What the options name columns for, by word."
@@ -117,21 +126,26 @@ def check_together(args):
         raise ValueError(f'{expected}, {why}. Received --test only')
     dialect = Dialect(**text_arguments(args))
     names = [n for n in (args.data, args.valid, args.test) if n]
-    sets = [n for n in names if not is_file(n, dialect)]
+    sets = [n for n in names if not (args.layout or is_file(n, dialect))]
     if args.valid and sets:
         expected = 'Expected files, as --valid asks for'
         raise ValueError(f'{expected}. Received {sets[0]!r}')
-    if args.stream and (sets or args.above is not None):
-        expected = 'Expected files, and no --above, with --stream'
-        received = sets[0] if sets else f'--above {args.above:g}'
-        raise ValueError(f'{expected}. Received {received}')
+    check_streamed(args, sets)
     if args.label and args.context and not (args.user or args.item):
         expected = 'Expected no --label without --item'
         raise ValueError(f'{expected}. Received {args.label!r}')
 
+def check_streamed(args, sets):
+    "A  for what --stream cannot read."
+    if not args.stream or not (sets or args.above is not None): return
+    expected = 'Expected files, and no --above, with --stream'
+    received = sets[0] if sets else f'--above {args.above:g}'
+    raise ValueError(f'{expected}. Received {received}')
+
 def all_settled(args) -> Namespace:
     "The options of a run, resolved, checked, and with MovieLens' threshold."
     args = resolved(args)
+    with worded(args): args.layout = layout_of(args)
     with worded(args): check_together(args)
     likes = args.data in data_sets and args.task == 'click'
     if likes and args.above is None: args.above = 3.
@@ -184,6 +198,7 @@ def check_there(args):
 def check_files(args, columns):
     "A `ValueError` that names a file and a column that it lacks."
     check_there(args)
+    if args.layout: return           # its reader looks
     made = args.above is not None
     needed = names_read(asked_columns(columns))
     needed += ['rating' if made else columns['target']]
@@ -218,11 +233,9 @@ def read(
     numbers=()  # Columns of a text file that hold numbers
 ):
     "The rows of the data, with `liked` where ratings become targets."
-    if args.stream:
-        from recofm.data.sources import as_source
-        source = as_source(data, **text_arguments(args))
-        return source.with_numbers(numbers).counted()
-    if data not in data_sets:
+    if args.stream: return streamed(data, args, numbers)
+    if args.layout: frame = layout_rows(args.layout, data, args.data)
+    elif data not in data_sets:
         frame = read_table(data, numbers, **text_arguments(args))
     else:
         from recofm.datasets.movielens import load
@@ -231,6 +244,12 @@ def read(
         frame['film'] = frame.title + years.fillna('')
     if args.above is None: return frame
     return frame.assign(liked=liked(frame, args.above))
+
+def streamed(data, args, numbers):
+    "The files as a source that knows how many rows they have."
+    from recofm.data.sources import as_source
+    source = as_source(data, **text_arguments(args))
+    return source.with_numbers(numbers).counted()
 
 def all_rows(args, columns):
     "One table, to be split; or parts by name, where there is a --valid."
@@ -244,7 +263,10 @@ def all_rows(args, columns):
 def identities(args) -> dict:
     "What identifies each file of a run, by the option that names it."
     dialect = Dialect(**text_arguments(args))
-    return {n: identity_of(tables_in(given, dialect))
+    def places(given):
+        if args.layout: return layout_places(args.layout, given)
+        return tables_in(given, dialect)
+    return {n: identity_of(places(given))
             for n, given in files_of(args).items()}
 
 def sizes_of(rows) -> dict:
@@ -305,6 +327,7 @@ def recipe_text(args, settings, record) -> str:
     files = {n: absolute(f) for n, f in files_of(args).items()}
     files = dict(data=args.data) | files
     files |= {o.name: getattr(args, o.name) for o in text_options}
+    files['layout'] = args.layout
     return recipe_of(settings, **files, above=args.above,
                      stream=args.stream, record=record)
 

@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['of_size', 'Piece', 'checked', 'as_typed', 'parquet_pieces', 'arrow_pieces', 'text_piece', 'common_types', 'Source',
-           'files_source', 'frame_source', 'arrow_source', 'stream_source', 'as_source', 'is_files']
+           'files_source', 'frame_source', 'arrow_source', 'stream_source', 'as_source', 'is_lines', 'is_files']
 
 # %% ../../nbs/data/19_sources.ipynb #7d1d0c03
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
+from pathlib import Path
 from fastcore.basics import patch
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,8 +19,8 @@ from .cells import as_arrow
 from .delimited import Dialect, Skipped, text_batches
 from .places import check_unchanged
 from .tables import (
-    arrow_reader, as_frame, check_headers, check_names, table_read,
-    tables_in, typed_frame, typed_kind, typed_schema)
+    arrow_reader, as_frame, check_headers, check_names, is_table,
+    table_read, tables_in, typed_frame, typed_kind, typed_schema)
 
 # %% ../../nbs/data/19_sources.ipynb #7d1d0c06
 def of_size(
@@ -359,6 +361,8 @@ def as_source(
     "Whatever holds rows, as a `Source`; one stays itself."
     from pandas import DataFrame
     if isinstance(given, Source): return given
+    if is_lines(given, filesystem, **options):
+        return import_module('recofm.data.libffm').libffm_source(given)
     if is_files(given): return files_source(given, Dialect(**options),
                                             filesystem)
     if options or filesystem:
@@ -370,6 +374,13 @@ def as_source(
     if hasattr(given, '__arrow_c_stream__'): return stream_source(given)
     expected = 'Expected files, a table or an Arrow stream'
     raise ValueError(f'{expected}. Received {type(given).__name__}')
+
+def is_lines(given, filesystem=None, **options) -> bool:
+    "Whether something names a file of libffm, which is no table by its name."
+    if filesystem or {'delimiter', 'names'} & {*options}: return False
+    if not isinstance(given, (str, Path)) or is_table(given): return False
+    if not Path(given).is_file(): return False
+    return import_module('recofm.data.libffm').parts_of(given) is not None
 
 def is_files(given) -> bool:
     "Whether something names files."
