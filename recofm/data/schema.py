@@ -17,6 +17,7 @@ from functools import partial, reduce
 from itertools import chain
 from pathlib import Path
 import numpy as np
+import pyarrow as pa
 from fastcore.basics import patch
 from .cells import numbers, refuse, shown
 from recofm.data.columns import (
@@ -335,11 +336,18 @@ def __str__(self:Schema) -> str:
 
 # %% ../../nbs/data/30_schema.ipynb #2a6307a1
 @patch
-def for_scoring(self:Schema, frame):
-    "The frame, with a cell at_scoring in each row where a column lacks."
-    cells = self.at_scoring or {}
-    lacking = {n: c for n, c in cells.items() if n not in frame.columns}
-    return frame.assign(**lacking) if lacking else frame
+def for_scoring(self:Schema,
+    table # pandas DataFrame, Arrow table or record batch
+):
+    "The table, with the same cell in each row where a column lacks."
+    cells, arrow = self.at_scoring or {}, hasattr(table, 'schema')
+    names = table.schema.names if arrow else table.columns
+    lacking = {n: c for n, c in cells.items() if n not in names}
+    if not arrow: return table.assign(**lacking) if lacking else table
+    for name, cell in lacking.items():
+        column = pa.array([cell] * table.num_rows)
+        table = table.append_column(name, column)
+    return table
 
 # %% ../../nbs/data/30_schema.ipynb #f642e7af
 def side_by_side(encoded, rows: int) -> dict:
