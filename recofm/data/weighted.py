@@ -22,7 +22,7 @@ from .columns import (
     register_kind, several_cure, several_field, words_in)
 from .fields import check_count
 from .files import array_named
-from .vocabulary import count_values, lookup, merge_counts
+from .vocabulary import count_values, lookup
 
 # %% ../../nbs/data/29_weighted.ipynb #bd70c18a
 scales = dict(mean=lambda w, row, n: np.bincount(row, np.abs(w), n),
@@ -180,12 +180,8 @@ class WithWeights(Several):
         return count_values(key, self.name), fullest
 
     def merge(self, one, other):
-        counts = merge_counts(one[0], other[0], self.name)
+        counts = Keyed.merge(self, one[0], other[0])
         return counts, max(one[1], other[1])
-
-    def finish(self, counted, vocabulary=None):
-        slots = counted[1] if self.max_values is None else self.max_values
-        return replace(Keyed.finish(self, counted, vocabulary), slots=slots)
 
     def encode(self, column):
         row, key, weight = self.weighed(column)
