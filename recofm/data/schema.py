@@ -424,28 +424,18 @@ def __str__(self:Schema) -> str:
 
 # %% ../../nbs/data/30_schema.ipynb #2a6307a1
 @patch
-<<<<<<< /tmp/tmp5ju7gn1z/ours
 def for_scoring(self:Schema, rows):
-    "The rows, with a cell at_scoring in each where a column lacks."
+    "The rows, with the same cell in each where a column lacks."
     if not self.at_scoring: return rows
-    frame = as_frame(rows)
-    lacking = {n: c for n, c in self.at_scoring.items()
-               if n not in frame.columns}
-    return frame.assign(**lacking) if lacking else frame
-=======
-def for_scoring(self:Schema,
-    table # pandas DataFrame, Arrow table or record batch
-):
-    "The table, with the same cell in each row where a column lacks."
-    cells, arrow = self.at_scoring or {}, hasattr(table, 'schema')
+    arrow = isinstance(rows, (pa.Table, pa.RecordBatch))
+    table = rows if arrow else as_frame(rows)
     names = table.schema.names if arrow else table.columns
-    lacking = {n: c for n, c in cells.items() if n not in names}
-    if not arrow: return table.assign(**lacking) if lacking else table
-    for name, cell in lacking.items():
+    cells = {n: c for n, c in self.at_scoring.items() if n not in names}
+    if not arrow: return table.assign(**cells) if cells else table
+    for name, cell in cells.items():
         column = pa.array([cell] * table.num_rows)
         table = table.append_column(name, column)
     return table
->>>>>>> /tmp/tmp5ju7gn1z/theirs
 
 # %% ../../nbs/data/30_schema.ipynb #f642e7af
 def side_by_side(encoded, rows: int) -> dict:
