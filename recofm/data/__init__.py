@@ -7,7 +7,7 @@ __all__ = ['Field', 'as_fields', 'Vocabulary', 'Categorical', 'Numeric', 'Bucket
            'register_kind', 'Transformed', 'Widths', 'LogSquare', 'SoftBins', 'Truth', 'Hashed', 'Cross', 'HashedCross',
            'Time', 'Days', 'Weighted', 'Recent', 'Vector', 'Projected', 'Ngrams', 'read_table', 'as_source', 'Source',
            'Schema', 'check_inputs', 'MatrixSchema', 'read_libffm', 'libffm_pieces', 'write_libffm', 'Batches',
-           'Negatives', 'split', 'load', 'planted']
+           'Stream', 'Negatives', 'split', 'load', 'planted']
 
 # %% ../../nbs/data/index.ipynb #af455d1e
 import sys
@@ -29,6 +29,7 @@ _pages = dict(
     Schema='schema', check_inputs='inputs',
     MatrixSchema='matrices', read_libffm='libffm',
     libffm_pieces='libffm', write_libffm='libffm', Batches='batches',
+    Stream='cache',
     Negatives='negatives', split='splits')
 _elsewhere = dict(
     load='recofm.datasets.movielens', planted='recofm.datasets.synthetic')
@@ -38,7 +39,7 @@ _all_ = ['Field', 'as_fields', 'Vocabulary', 'Categorical', 'Numeric',
          'Cross', 'HashedCross', 'Time', 'Days', 'Weighted', 'Recent',
          'Vector', 'Projected', 'Ngrams', 'read_table', 'as_source', 'Source',
          'Schema', 'check_inputs', 'MatrixSchema', 'read_libffm',
-         'libffm_pieces', 'write_libffm', 'Batches', 'Negatives', 'split',
+         'libffm_pieces', 'write_libffm', 'Batches', 'Stream', 'Negatives', 'split',
          'load', 'planted']
 
 def __getattr__(name):
