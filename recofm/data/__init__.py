@@ -39,8 +39,8 @@ _all_ = ['Field', 'as_fields', 'Vocabulary', 'Categorical', 'Numeric',
          'Cross', 'HashedCross', 'Time', 'Days', 'Weighted', 'Recent',
          'Vector', 'Projected', 'Ngrams', 'read_table', 'as_source', 'Source',
          'Schema', 'check_inputs', 'MatrixSchema', 'read_libffm',
-         'libffm_pieces', 'write_libffm', 'Batches', 'Stream', 'Negatives', 'split',
-         'load', 'planted']
+         'libffm_pieces', 'write_libffm', 'Batches', 'Stream', 'Negatives',
+         'split', 'load', 'planted']
 
 def __getattr__(name):
     "The public name, from the page that defines it."

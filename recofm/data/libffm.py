@@ -188,7 +188,7 @@ def lines_of(
 # %% ../../nbs/data/39_libffm.ipynb #86c47d9f
 def blocks_of(
     path,           # File of text, packed where its name says so
-    size: int=2**22 # Bytes of a block; the rest of its last line is added
+    size: int=2**20 # Bytes of a block; the rest of its last line is added
 ):
     "Whole lines at a time, and the number of the first of them."
     number = 1
@@ -203,7 +203,7 @@ def blocks_of(
 def libffm_lines(
     path,            # File of lines 'label field:index:value ...'
     parts: int=3,    # Of an entry; 2: without a field
-    size: int=2**22  # Bytes of a block
+    size: int=2**20  # Bytes of a block
 ):
     "What a file says, block after block, each as `Lines`."
     lines = 0
@@ -223,8 +223,8 @@ def numbered(
     if keys.max(initial=0) < 8 * len(keys):
         here = np.zeros(keys.max(initial=0) + 1, bool)
         here[keys] = True
-        place = np.cumsum(here, dtype='int64')
-        return np.flatnonzero(here), place[keys] - 1
+        place = np.cumsum(here, dtype='int64') - 1
+        return np.flatnonzero(here), place[keys]
     found = pa.array(keys).dictionary_encode()
     distinct = found.dictionary.to_numpy()
     order = np.argsort(distinct)
@@ -278,15 +278,16 @@ def sparse_rows(
 ):
     "The lines as a `scipy.sparse` matrix; warns of what is left out."
     from scipy.sparse import csr_array
-    found = place >= 0
+    found, value = place >= 0, lines.value
+    ends = np.append(0, np.cumsum(lines.counts))
     if not found.all():
         some = f'{(~found).sum()} of {len(found)} entries'
         lost = 'are of columns that training did not have, and are left out'
         warnings.warn(f'{some} {lost}')
-    before = np.append(0, np.cumsum(found))
-    ends = before[np.append(0, np.cumsum(lines.counts))]
+        ends = np.append(0, np.cumsum(found))[ends]
+        value, place = value[found], place[found]
     shape = len(lines.labels), columns
-    X = csr_array((lines.value[found], place[found], ends), shape=shape)
+    X = csr_array((value, place, ends), shape=shape)
     X.sum_duplicates()
     return X
 
@@ -294,7 +295,7 @@ def libffm_pieces(
     path,         # File of lines 'label field:index:value ...'
     columns,      # Of the training file, as `read_libffm` gave them
     parts: int=3, # Of an entry; 2: without a field
-    size: int=2**22 # Bytes of a piece
+    size: int=2**20 # Bytes of a piece
 ):
     "Sparse rows and labels, piece after piece, for a file beyond memory."
     columns = check_pairs(columns)
@@ -420,7 +421,7 @@ def libffm_batches(
     path,           # File of lines 'label field:index:value ...'
     fields=None,    # Numbers of those that become columns; None: all there are
     parts: int=3,   # Of an entry; 2: without a field
-    size: int=2**22 # Bytes of text in a batch
+    size: int=2**20 # Bytes of text in a batch
 ):
     "Record batches of the lines; a field that is not among them is an error."
     if fields is None: fields = libffm_fields(path, parts)
