@@ -116,6 +116,9 @@ learning_options = (
     Option('epochs', int, 'N', 'at most', 60),
     Option('patience', int, 'N', 'epochs no better, then stop', 5),
     Option('seed', int, 'N', 'of everything random', 42),
+    Option('split', str, 'WAY', 'random; time; last of each user; file',
+           'random'),
+    Option('timestamp', str, 'A', 'column of times, to split by'),
     Option('set', list, 'NAME=VALUE', 'arguments of the model, such as '
            "'hidden_units=[64,32]' dnn_dropout=.3", by_column=True))
 

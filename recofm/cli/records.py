@@ -53,17 +53,20 @@ def content_of(
     return dict(content=hashlib.sha256(names + rows.tobytes()).hexdigest())
 
 # %% ../../nbs/cli/05_records.ipynb #f7d9188c
-split_words = dict(random='random, 8:1:1', given='as given')
+split_words = dict(
+    random='random, 8:1:1', time='by time, 8:1:1', given='as given',
+    last="each user's last", file='by file, 8:1:1')
 
 def record_of(
     files: dict,   # From data, valid and test to what identifies each
     rows: dict,    # From each part to how many rows it has
     versions: dict,# From each package to its version
-    machine: str   # Its processor, and how many threads compute
+    machine: str,  # Its processor, and how many threads compute
+    split='random' # How the rows are split, where they are
 ) -> dict:
     "What a run was made on, as its recipe keeps it."
-    split = split_words['given' if 'valid' in files else 'random']
-    return dict(split=split, machine=machine, **files, rows=rows,
+    words = split_words['given' if 'valid' in files else split]
+    return dict(split=words, machine=machine, **files, rows=rows,
                 versions=versions)
 
 # %% ../../nbs/cli/05_records.ipynb #df0a955f
@@ -82,7 +85,7 @@ identities = dict(sha256=(_is_hex, '64 hexadecimal digits'),
                   modified=(_is_text, 'a time'))
 _count, _text = (_is_count, 'a count of rows'), (_is_text, 'a short text')
 tables = dict.fromkeys(('data', 'valid', 'test'), identities) | dict(
-    rows=dict.fromkeys(('train', 'valid', 'test'), _count),
+    rows=dict.fromkeys(('train', 'valid', 'test', 'all'), _count),
     versions=None)       # Of any package
 
 # %% ../../nbs/cli/05_records.ipynb #d2733cee

@@ -131,6 +131,8 @@ def check_together(args):
         expected = 'Expected files, as --valid asks for'
         raise ValueError(f'{expected}. Received {sets[0]!r}')
     check_streamed(args, sets)
+    if args.split == 'file' and not args.stream:
+        raise ValueError('Expected --stream with --split file. Received none')
     if args.label and args.context and not (args.user or args.item):
         expected = 'Expected no --label without --item'
         raise ValueError(f'{expected}. Received {args.label!r}')
@@ -160,7 +162,8 @@ first_arguments = dict(
 def settings_of(args):
     "The `Settings` of a run that the options describe."
     plain = ('learning_rate', 'batch_size', 'epochs', 'patience', 'seed',
-             'decay', 'decay_after', 'task', 'class_weight')
+             'decay', 'decay_after', 'task', 'class_weight', 'split',
+             'timestamp')
     label = args.label or ('film' if args.data in data_sets else None)
     arguments = first_arguments.get(args.model, {}) | args.set
     return Settings(args.model, columns_of(args), arguments, label=label,
@@ -202,7 +205,8 @@ def check_files(args, columns):
     made = args.above is not None
     needed = names_read(asked_columns(columns))
     needed += ['rating' if made else columns['target']]
-    needed += [name for name in (args.label, args.weight) if name]
+    also = args.label, args.weight, args.timestamp
+    needed += [name for name in also if name]
     dialect = Dialect(**text_arguments(args))
     for given in files_of(args).values():
         for file in tables_in(given, dialect):
@@ -269,10 +273,11 @@ def identities(args) -> dict:
     return {n: identity_of(places(given))
             for n, given in files_of(args).items()}
 
-def sizes_of(rows) -> dict:
-    "How many rows each part has, or will have once it is drawn."
+def sizes_of(rows, split='random') -> dict:
+    "How many rows each part has, as far as it is known before it is drawn."
     from recofm.data.splits import part_sizes
     if isinstance(rows, dict): return {n: len(part) for n, part in rows.items()}
+    if split in ('last', 'file'): return dict(all=len(rows))
     names = 'train', 'valid', 'test'
     return dict(zip(names, map(int, part_sizes(len(rows), (.8, .1, .1)))))
 
@@ -287,7 +292,8 @@ def record_now(
         known = rows.drop(columns='liked', errors='ignore')
         files = files | dict(data=content_of(known))
     machine = f'{processor()}, threads {threads()}'
-    return record_of(files, sizes_of(rows), versions(), machine)
+    sizes = sizes_of(rows, args.split)
+    return record_of(files, sizes, versions(), machine, args.split)
 
 # %% ../../nbs/cli/20_train.ipynb #9f1dbfeb
 def settings_then(args):

@@ -33,7 +33,7 @@ from ..data.cache import Stream, cache_name
 from ..data.fields import Field
 from ..data.files import one_line
 from ..data.columns import names_read
-from ..data.schema import Schema, asked_columns
+from ..data.schema import Schema, asked_columns, named_by
 from ..data.splits import chosen, split
 from ..data.tables import as_frame, check_columns
 from ..data.weights import balanced, weights_of
@@ -111,7 +111,9 @@ def make_parts(frame, settings) -> dict:
     if isinstance(frame, dict): return check_parts(own_parts(frame), settings)
     labels = [settings.label] if settings.label else []
     check_columns(frame, [settings.columns['target'], *labels])
-    parts = split(frame, (.8, .1, .1), seed=settings.seed)
+    user = settings.columns.get('user') or ['']
+    parts = split(frame, (.8, .1, .1), settings.seed, settings.split,
+                  settings.timestamp, named_by(user, 'user')[0])
     return check_parts(dict(zip(part_names, parts)), settings)
 
 def own_parts(parts) -> dict:
@@ -471,8 +473,9 @@ def fingerprint_of(batches) -> str:
 
 def state_about(settings, batches) -> dict:
     "What a state is of: the settings, but for `epochs`, and the rows."
+    later = dict(class_weight=None, split='random', timestamp=None)
     plain = {n: v for n, v in vars(settings).items() if n != 'epochs'
-             and (n, v) != ('class_weight', None)}
+             and (n, v) not in later.items()}
     rows = {f'the rows of {name}': fingerprint_of(batches[name])
             for name in ('train', 'valid')}
     return plain | rows
