@@ -188,7 +188,7 @@ def lines_of(
 # %% ../../nbs/data/39_libffm.ipynb #86c47d9f
 def blocks_of(
     path,           # File of text, packed where its name says so
-    size: int=2**20 # Bytes of a block; the rest of its last line is added
+    size: int=2**22 # Bytes of a block; the rest of its last line is added
 ):
     "Whole lines at a time, and the number of the first of them."
     number = 1
@@ -203,7 +203,7 @@ def blocks_of(
 def libffm_lines(
     path,            # File of lines 'label field:index:value ...'
     parts: int=3,    # Of an entry; 2: without a field
-    size: int=2**20  # Bytes of a block
+    size: int=2**22  # Bytes of a block
 ):
     "What a file says, block after block, each as `Lines`."
     lines = 0
@@ -295,7 +295,7 @@ def libffm_pieces(
     path,         # File of lines 'label field:index:value ...'
     columns,      # Of the training file, as `read_libffm` gave them
     parts: int=3, # Of an entry; 2: without a field
-    size: int=2**20 # Bytes of a piece
+    size: int=2**22 # Bytes of a piece
 ):
     "Sparse rows and labels, piece after piece, for a file beyond memory."
     columns = check_pairs(columns)
@@ -421,7 +421,7 @@ def libffm_batches(
     path,           # File of lines 'label field:index:value ...'
     fields=None,    # Numbers of those that become columns; None: all there are
     parts: int=3,   # Of an entry; 2: without a field
-    size: int=2**20 # Bytes of text in a batch
+    size: int=2**22 # Bytes of text in a batch
 ):
     "Record batches of the lines; a field that is not among them is an error."
     if fields is None: fields = libffm_fields(path, parts)
