@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['layout_names', 'looks_like_libffm', 'check_layout', 'layout_of', 'layout_columns', 'libffm_frame', 'layout_rows',
-           'layout_places']
+           'layout_places', 'layout_source']
 
 # %% ../../nbs/cli/18_layouts.ipynb #007ed9aa
 import os
@@ -95,3 +95,20 @@ def layout_places(layout, data) -> list:
     if layout != 'movielens': return [as_place(data)]
     names = 'movies.csv', 'ratings.csv'
     return [as_place(os.path.join(data, name)) for name in names]
+
+def layout_source(
+    layout: str, # Name of it
+    data,        # Path of the rows
+    trained      # That of the training rows
+):
+    "The rows of a file as a source, read piece by piece."
+    if layout == 'libffm':
+        from recofm.data.libffm import libffm_source
+        return libffm_source(data, sorted({*_fields(trained), *_fields(data)}))
+    from recofm.data.sources import as_source
+    from recofm.datasets.layouts import layout_named, read_delimited
+    found = layout_named(layout)
+    if found.read is read_delimited:
+        return as_source(data, delimiter=found.delimiter, names=found.names)
+    expected = 'Expected --layout criteo, avazu, frappe or libffm with --stream'
+    raise ValueError(f'{expected}. Received {layout}')

@@ -21,7 +21,7 @@ from .options import (
     all_options, arguments_of, column_options, names_in, pairs_of, recipe_of,
     resolved, text_arguments, text_options, worded)
 from .layouts import (
-    layout_columns, layout_of, layout_places, layout_rows)
+    layout_columns, layout_of, layout_places, layout_rows, layout_source)
 from .records import (
     content_of, differences, identity_of, record_of)
 from ..data.columns import names_read
@@ -252,7 +252,8 @@ def read(
 def streamed(data, args, numbers):
     "The files as a source that knows how many rows they have."
     from recofm.data.sources import as_source
-    source = as_source(data, **text_arguments(args))
+    source = (layout_source(args.layout, data, args.data) if args.layout
+              else as_source(data, **text_arguments(args)))
     return source.with_numbers(numbers).counted()
 
 def all_rows(args, columns):

@@ -461,4 +461,6 @@ def libffm_source(
         check_unchanged(place, stamp)
     text = dict.fromkeys(names[1:], pa.large_string())
     types = pa.schema(dict(label=pa.float64()) | text)
-    return Source(names, [Piece(str(path), None, read)], types=types)
+    pieces = [Piece(str(path), None, read)]
+    return Source(names, pieces, types=types,
+                  about=[[str(path), *stamp], names])

@@ -111,9 +111,9 @@ def make_parts(frame, settings) -> dict:
     if isinstance(frame, dict): return check_parts(own_parts(frame), settings)
     labels = [settings.label] if settings.label else []
     check_columns(frame, [settings.columns['target'], *labels])
-    user = settings.columns.get('user') or ['']
+    user, *_ = [*named_by(settings.columns.get('user') or [], 'user'), None]
     parts = split(frame, (.8, .1, .1), settings.seed, settings.split,
-                  settings.timestamp, named_by(user, 'user')[0])
+                  settings.timestamp, user)
     return check_parts(dict(zip(part_names, parts)), settings)
 
 def own_parts(parts) -> dict:
