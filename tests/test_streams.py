@@ -1,6 +1,5 @@
 """More rows than memory holds: whatever the files are cut into, the rows are
 the same ones, and what is learned from them is the same to the last bit."""
-import json
 import os
 
 import numpy as np
@@ -297,3 +296,58 @@ def test_a_cache_that_was_cut_off_is_none(files, schema, tmp_path,
             stream.cached(tmp_path/'cache')
     assert os.listdir(tmp_path/'cache') == []
     equal(epoch_of(stream.cached(tmp_path/'cache')), epoch_of(stream))
+
+
+def run_settings(**more):
+    from recofm.runs.settings import Settings
+    words = {n: v for n, v in columns.items() if n != 'dim'}
+    return Settings(**dict(model='DeepFM', columns=words | dict(dim=4),
+                           arguments=dict(hidden_units=[8], dnn_dropout=.2),
+                           batch_size=128, epochs=3) | more)
+
+
+def ended(rows, out, **more):
+    "A run, with its table of metrics."
+    from contextlib import redirect_stdout
+    from io import StringIO
+
+    from recofm.runs.run import run
+    resume = more.pop('resume', False)
+    with redirect_stdout(StringIO()):
+        return run(rows, run_settings(**more), out, resume=resume)
+
+
+def test_a_run_of_files_has_the_parts_of_the_table(files, tmp_path):
+    artifact, table = ended(frame, tmp_path/'memory')
+    other, its_table = ended(as_source(files), tmp_path/'files')
+    same(other.schema, artifact.schema)
+    for name in 'global mean', 'item mean':
+        pd.testing.assert_series_equal(its_table.loc[name], table.loc[name])
+    assert other.catalogue.users.values.tolist() == (
+        artifact.catalogue.users.values.tolist())
+    assert sorted(os.listdir(tmp_path)) == ['files', 'memory']
+
+
+def test_a_run_of_files_goes_on_as_if_nobody_had_ended_it(files, tmp_path):
+    whole, table = ended(as_source(files), tmp_path/'whole')
+    ended(as_source(files), tmp_path/'out', epochs=1)
+    again, its_table = ended(as_source(files), tmp_path/'out', resume=True)
+    for x, y in zip(weights(whole.model), weights(again.model)):
+        np.testing.assert_array_equal(x, y)
+    pd.testing.assert_frame_equal(its_table, table)
+    (tmp_path/'copied').mkdir()
+    other = written(tmp_path/'copied', frame, [3_000])
+    with pytest.raises(ValueError, match='the rows of train'):
+        ended(as_source(other), tmp_path/'out', epochs=9, resume=True)
+
+
+@pytest.mark.parametrize('how', [dict(split='time', timestamp='hour2'),
+                                 dict(split='last', timestamp='hour2')])
+def test_a_run_is_split_by_time_or_by_each_users_last(how, tmp_path):
+    timed = frame.assign(hour2=np.arange(3_000)[::-1])
+    _, table = ended(timed, tmp_path/'memory', epochs=1, **how)
+    pq.write_table(pa.Table.from_pandas(timed), tmp_path/'t.parquet')
+    _, other = ended(as_source(tmp_path/'t.parquet'), tmp_path/'files',
+                     epochs=1, **how)
+    pd.testing.assert_series_equal(table.loc['item mean'],
+                                   other.loc['item mean'])
