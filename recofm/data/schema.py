@@ -6,7 +6,7 @@
 __all__ = ['headings', 'array_key', 'named_by', 'kind_words', 'kind_options', 'check_words', 'by_word', 'options_for', 'wish',
            'wished_columns', 'check_named', 'asked_columns', 'check_target_name', 'check_sides', 'check_share',
            'shared_vocabularies', 'Schema', 'count_into', 'fit_columns', 'target_of', 'Target', 'scoring_cells',
-           'rows_with', 'is_source', 'among_rows', 'batches_of', 'counted_in', 'count_all', 'side_by_side',
+           'rows_with', 'is_source', 'among_rows', 'batches_of', 'counted_in', 'count_all', 'aligned', 'side_by_side',
            'plain_columns', 'array_names', 'arrays_by_column', 'restored', 'same_vocabulary', 'check_same_vocabulary',
            'label_and_unit', 'check_restored']
 
@@ -400,7 +400,7 @@ def fit(cls:Schema,
 # %% ../../nbs/data/30_schema.ipynb #10971543
 headings = 'field', 'side', 'kind', 'rows', 'slots', 'learned from training'
 
-def _aligned(
+def aligned(
     rows,   # Of strings
     right=()# Numbers of the columns that stand at the right
 ) -> str:
@@ -420,7 +420,7 @@ def __str__(self:Schema) -> str:
         sizes = f'{f.size:,}', str(f.slots)
         kind = type(c).__name__.lower()
         rows.append((f.name, f.side or '', kind, *sizes, c.describe()))
-    return _aligned(rows, right=(3, 4))
+    return aligned(rows, right=(3, 4))
 
 # %% ../../nbs/data/30_schema.ipynb #2a6307a1
 @patch
