@@ -8,9 +8,10 @@ __all__ = ['most_pieces', 'few', 'most_inside', 'weight_form', 'long_vector', 'r
            'left_out', 'nearly_unique', 'Guess', 'words_of', 'add_words', 'unit_of', 'time_words', 'guess_time',
            'is_id', 'guess_number', 'guess_quantity', 'cut_at', 'parted', 'guess_several', 'guess_vector', 'guess_list',
            'guess_written_vector', 'guess_text', 'guess_key', 'guesses_for', 'Met', 'is_absent', 'met_inside',
-           'parts_of', 'add_met', 'Coverage', 'percent']
+           'parts_of', 'add_met', 'Coverage', 'percent', 'Proposed', 'column_of', 'coverage_of', 'proposed', 'belongs',
+           'side_of', 'Proposal', 'in_words', 'named_sides', 'kept', 'offered']
 
-# %% ../../nbs/data/32_infer.ipynb #1f2e392a
+# %% ../../nbs/data/32_infer.ipynb #53a0d25f
 import re
 from dataclasses import dataclass, field as option, fields as dataclass_fields
 from functools import cached_property
@@ -26,8 +27,8 @@ from recofm.data.columns import (
 from .delimited import as_digits, finite_numbers
 from .fields import check_count, sides
 from .schema import (
-    Schema, aligned, among_rows, asked_columns, batches_of, is_source,
-    named_by, rows_with)
+    Schema, aligned, among_rows, asked_columns, batches_of, check_named,
+    check_target_name, is_source, named_by, rows_with)
 from .sources import as_source
 from .tables import as_frame, check_columns, check_names
 from .times import Time, part_of, times_of
@@ -488,3 +489,177 @@ def coverage(self:Schema,
     if not met: raise ValueError('Expected rows. Received a source without any')
     kinds = {c.name: type(c).__name__.lower() for c in self.columns}
     return Coverage(met, kinds)
+
+# %% ../../nbs/data/32_infer.ipynb #ba24a7c0
+@dataclass(frozen=True, eq=False)
+class Proposed:
+    "A column of a proposal."
+    column: Column       # Not fit yet
+    reason: str          # In a few words
+    coverage: float|None # Values of the second half that the first knows
+
+def column_of(guess: Guess, name: str, side: str) -> Column:
+    "The guess as a column that is not fit yet."
+    name = guess.name or name
+    return asked_columns({side: [name]} | words_of(guess, name))[0]
+
+def coverage_of(column: Column, seen: Seen) -> float|None:
+    "Values of the second half that the first half knows."
+    half = seen.rows // 2
+    try: fitted = column.fit(seen.part(column, 0, half))
+    except ValueError: return None    # nothing but missing cells, maybe
+    return fitted.meet(seen.part(column, half, seen.rows)).share
+
+def proposed(guess: Guess, seen: Seen, side: str) -> Proposed:
+    "The guess, tried; a `ValueError` where its kind refuses the column."
+    column = column_of(guess, seen.name, side)
+    column.fit(seen.part(column, 0, seen.rows))
+    return Proposed(column, guess.reason, coverage_of(column, seen))
+
+# %% ../../nbs/data/32_infer.ipynb #ae8db7ce
+def belongs(seen: Seen, key: Seen) -> bool:
+    "Whether a column has one value for each key, and keys come again."
+    known = values_with_missing(key)
+    return 2 * known <= key.rows and pairs_of(key, seen) == known
+
+def side_of(seen: Seen, keys: dict) -> str:
+    "The first side whose key has a single value of the column."
+    sides = [side for side, key in keys.items() if belongs(seen, key)]
+    return sides[0] if sides else 'context'
+
+# %% ../../nbs/data/32_infer.ipynb #b28e5f90
+@dataclass(eq=False)
+class Proposal:
+    "What `Schema.fit` may be asked for, why, and what was left out."
+    arguments: dict # Of `Schema.fit`; change them before fitting
+    columns: dict   # From names to `Proposed`
+    left_out: dict  # From names to reasons
+    rows: int       # Of the sample
+
+    def fit(self, rows) -> Schema: return Schema.fit(rows, **self.arguments)
+
+    def __str__(self):
+        parts = [f'From {self.rows:,} rows', aligned(self.table(), right=(4,))]
+        if self.left_out:
+            rows = [('left out', 'why'), *self.left_out.items()]
+            parts.append(aligned(rows))
+        return '\n\n'.join(parts)
+
+    __repr__ = __str__
+
+@patch
+def table(self:Proposal) -> list[tuple]:
+    "The rows that are printed, of the arguments as they are now."
+    rows = [('field', 'side', 'kind', 'options', 'coverage', 'why')]
+    some = any(self.arguments.get(side) for side in sides)
+    for column in asked_columns(self.arguments) if some else ():
+        was, says = self.columns.get(column.name), in_words(column)
+        same = was and in_words(was.column) == says
+        coverage = percent(was.coverage) if same else '-'
+        why = was.reason if same else 'as you say'
+        rows.append((column.name, *says, coverage, why))
+    return rows
+
+def in_words(column: Column) -> tuple:
+    "Side, kind and options of a column that is not fit yet."
+    plain = {f.name: f.default for f in dataclass_fields(column)}
+    apart = 'name', 'side', 'dim', 'shared', *column.learned
+    apart = [n for n in apart if n != column.argument]
+    said = [f'{n}={getattr(column, n)}' for n, default in plain.items()
+            if n not in apart and getattr(column, n) != default]
+    return column.side or '', type(column).__name__.lower(), ' '.join(said)
+
+# %% ../../nbs/data/32_infer.ipynb #a47d3123
+def named_sides(named: dict) -> tuple:
+    "Sides of the columns that are named, the keys among them, given kinds."
+    entries = {side: named_by(given, side) for side, given in named.items()}
+    said = [getattr(e, 'name', e) for es in entries.values() for e in es]
+    if said: check_named(said, {}, {})
+    given = {side: [e for e in es if isinstance(e, Column)]
+             for side, es in entries.items()}
+    names = {e: side for side, es in entries.items()
+             for e in es if isinstance(e, str)}
+    keys = {side: es[0] for side, es in entries.items()
+            if side != 'context' and es and isinstance(es[0], str)}
+    return names, keys, given
+
+def kept(seen: Seen, key_of: str|None) -> list[Guess]:
+    "Guesses for a column that the caller names."
+    if key_of: return [Guess(None, f'the key of the {key_of}')]
+    found = guesses_for(seen) if seen.present else 'empty'
+    if not isinstance(found, str): return found
+    return [Guess(None, f'as you name it, though {found}')]
+
+def offered(seen: Seen, target: Seen|None):
+    "Guesses for a column that nobody names, or why it is left out."
+    return left_out(seen, target) or guesses_for(seen)
+
+# %% ../../nbs/data/32_infer.ipynb #78979797
+class _Look:
+    "Goes through the columns of a sample and collects what is proposed."
+    def __init__(self, cells, written, named, target):
+        self.seen = {n: Seen(n, c, written) for n, c in cells.items()}
+        self.sides, self.keys, given = named_sides(named)
+        self.target = self.seen.get(target)
+        self.arguments = {s: list(given[s]) for s in named}
+        self.columns, self.left = {}, {}
+
+    def look(self, name):
+        seen = self.seen[name]
+        try: found = self.guesses(seen)
+        except ValueError as error:
+            if name in self.sides: raise
+            found = _short(error, name)
+        if isinstance(found, str): self.left[name] = found
+        else:
+            for guess, tried in found: self.take(guess, tried)
+
+    def guesses(self, seen):
+        side, keys = self.sides.get(seen.name), self.keys
+        if side is None: found = offered(seen, self.target)
+        else: found = kept(seen, side if keys.get(side) == seen.name else None)
+        if isinstance(found, str): return found
+        found = [g for g in found if g.name not in self.seen]
+        seen_keys = {side: self.seen[n] for side, n in keys.items()}
+        side = side or side_of(seen, seen_keys)
+        tried = [(guess, proposed(guess, seen, side)) for guess in found]
+        return tried or 'its parts are columns already'
+
+    def take(self, guess, tried):
+        name = tried.column.name
+        self.arguments[tried.column.side].append(name)
+        add_words(self.arguments, words_of(guess, name))
+        self.columns[name] = tried
+
+def _short(error, name) -> str:
+    "What a kind said of a column, without its name and the cure."
+    said = str(error).removeprefix(f'Field {name!r}: ')
+    said = said.partition(' in row ')[0]
+    return said if len(said) <= 70 else said[:67] + '...'
+
+# %% ../../nbs/data/32_infer.ipynb #8ee4afed
+@patch(cls_method=True)
+def infer(cls:Schema,
+    source,               # A table in memory, or what `as_source` takes
+    target: str|None=None,# Column of the target
+    user=(),    # Columns of the user, or one; the first is the user's key
+    item=(),    # Those of the item, likewise
+    context=(), # Those of the moment
+    weight: str|None=None,# Column of the rows' weights
+    rows: int=100_000     # Of the sample
+) -> Proposal:
+    "Kinds for the columns of a table, proposed from some of its rows."
+    cells, written = sampled(source, rows)
+    named = dict(user=user, item=item, context=context)
+    names, _, given = named_sides(named)
+    read = names_read([c for kinds in given.values() for c in kinds])
+    apart = [n for n in (target, weight) if n is not None]
+    check_names(cells, [*apart, *names, *read])
+    if target in names: check_target_name([Categorical(target)], target)
+    look = _Look(cells, written, named, target)
+    others = [n for n in cells if n not in [*apart, *read, *names]]
+    for name in [*names, *others]: look.look(name)
+    words = dict(target=target, weight=weight)
+    words = {n: said for n, said in words.items() if said is not None}
+    number = len(next(iter(cells.values())))
+    return Proposal(words | look.arguments, look.columns, look.left, number)
