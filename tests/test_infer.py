@@ -134,6 +134,40 @@ def test_odd_columns_are_left_out_and_the_rest_fits():
     proposal.fit(odd)
 
 
+cells = dict(
+    text=st.sampled_from(['a', 'b', 'a|b', 'c;d', '', '7', '007', 'true',
+                          'x y z', '2024-01-31', '[0.5, 1]', 'a:1|b:2']),
+    whole=st.integers(-3, 9), large=st.integers(10**9, 2 * 10**9 - 1),
+    real=st.floats(-1e6, 1e6), truth=st.booleans(),
+    lists=st.lists(st.sampled_from('abc'), max_size=3),
+    vector=st.lists(st.floats(-9, 9), min_size=2, max_size=2),
+    weights=st.dictionaries(st.sampled_from('abc'), st.floats(-9, 9)))
+columns = st.sampled_from(sorted(cells)).flatmap(
+    lambda kind: st.lists(st.none() | cells[kind], min_size=12, max_size=12))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(columns, min_size=1, max_size=4))
+def test_whatever_is_proposed_fits(drawn):
+    names = [f'column {i}' for i in range(len(drawn))]
+    frame = pd.DataFrame(dict(y=[0, 1, 1] * 4))
+    for name, column in zip(names, drawn):
+        frame[name] = pd.Series(column, dtype=object)
+    proposal = Schema.infer(frame, 'y')
+    assert str(proposal)
+    told = {c.column.reads[0] for c in proposal.columns.values()}
+    assert told | {*proposal.left_out} == {*names}
+    if not proposal.columns: return
+    schema = proposal.fit(frame)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')    # cells with another separator
+        ids = schema.inputs(frame)
+    ids = ids['ids'] if isinstance(ids, dict) else ids
+    assert len(ids) == 12
+    met = schema.coverage(frame)
+    assert all(met[c.name].rows == 12 for c in schema.columns)
+
+
 def test_a_column_named_as_a_part_of_a_time_is_not_doubled():
     frame = table.assign(when_hour=table.stars, when_weekday=table.stars)
     proposal = Schema.infer(frame, **asked)

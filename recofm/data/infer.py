@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['most_pieces', 'few', 'most_inside', 'weight_form', 'long_vector', 'rules', 'part_rows', 'spread', 'first_of',
-           'sample_of', 'sampled', 'numbered', 'read_numbers', 'Seen', 'values_with_missing', 'pairs_of', 'is_twin',
-           'left_out', 'nearly_unique', 'Guess', 'words_of', 'add_words', 'unit_of', 'time_words', 'guess_time',
-           'is_id', 'guess_number', 'guess_quantity', 'cut_at', 'parted', 'guess_several', 'guess_vector', 'guess_list',
-           'guess_written_vector', 'guess_text', 'guess_key', 'guesses_for', 'Met', 'is_absent', 'met_inside',
-           'parts_of', 'add_met', 'Coverage', 'percent', 'Proposed', 'column_of', 'coverage_of', 'proposed', 'belongs',
-           'side_of', 'Proposal', 'in_words', 'named_sides', 'kept', 'offered']
+           'sample_of', 'sampled', 'as_name', 'numbered', 'read_numbers', 'Seen', 'values_with_missing', 'pairs_of',
+           'is_twin', 'left_out', 'nearly_unique', 'Guess', 'words_of', 'add_words', 'unit_of', 'time_words',
+           'guess_time', 'is_id', 'guess_number', 'guess_quantity', 'cut_at', 'parted', 'guess_several', 'guess_vector',
+           'guess_list', 'guess_written_vector', 'guess_text', 'guess_key', 'guesses_for', 'Met', 'is_absent',
+           'met_inside', 'parts_of', 'add_met', 'Coverage', 'percent', 'Proposed', 'column_of', 'coverage_of',
+           'proposed', 'belongs', 'side_of', 'Proposal', 'in_words', 'named_sides', 'kept', 'offered', 'in_short']
 
 # %% ../../nbs/data/32_infer.ipynb #53a0d25f
 import re
@@ -35,7 +35,7 @@ from .times import Time, part_of, times_of
 from .vocabulary import ids_of, lookup
 from .weighted import WithWeights, components
 
-# %% ../../nbs/data/32_infer.ipynb #e5d628dc
+# %% ../../nbs/data/32_infer.ipynb #3ff65e74
 most_pieces = 20    # That a sample is taken from
 
 def spread(pieces: list) -> list:
@@ -53,6 +53,7 @@ def first_of(piece, names, most: int) -> list:
         if not left: break
     return found
 
+# %% ../../nbs/data/32_infer.ipynb #8def39d5
 def sample_of(source, most: int) -> pa.Table:
     "So many rows of a source, spread over its pieces, in their order."
     pieces, found, left = spread(source.pieces), [], most
@@ -63,7 +64,7 @@ def sample_of(source, most: int) -> pa.Table:
     if left < most: return pa.Table.from_batches(found)
     raise ValueError('Expected rows. Received a source without any')
 
-# %% ../../nbs/data/32_infer.ipynb #7706fa4b
+# %% ../../nbs/data/32_infer.ipynb #ffb5d80e
 def sampled(
     rows,     # A table in memory, or what `as_source` takes
     most: int # How many of them
@@ -73,8 +74,7 @@ def sampled(
     if not is_source(rows):
         frame = as_frame(rows)
         check_columns(frame, list(frame.columns))
-        frame = frame.iloc[:most]
-        return {str(n): frame[n] for n in frame.columns}, False
+        return {as_name(n): frame[n].iloc[:most] for n in frame.columns}, False
     source = as_source(rows)
     if not source.again:
         expected = 'Expected rows that can be read again'
@@ -83,6 +83,12 @@ def sampled(
     table = sample_of(source, most)
     written = source.with_numbers(()) is not source
     return {n: table[n].combine_chunks() for n in source.names}, written
+
+def as_name(name) -> str:
+    "The name of a column; a `ValueError` where it is no text."
+    if isinstance(name, str) and name: return name
+    cure = 'frame.rename(columns=str)'
+    raise ValueError(f'Expected names of columns. Received {name!r}: {cure}')
 
 # %% ../../nbs/data/32_infer.ipynb #11324b11
 def numbered(array: pa.Array) -> tuple:
@@ -100,7 +106,7 @@ def read_numbers(texts: pa.Array) -> np.ndarray|None:
     found = finite_numbers(as_digits(texts))
     return None if found is None else found.to_numpy(zero_copy_only=False)
 
-# %% ../../nbs/data/32_infer.ipynb #985607ab
+# %% ../../nbs/data/32_infer.ipynb #4fd9a233
 @dataclass(frozen=True, eq=False)
 class Seen:
     "What a sample shows of one column."
@@ -139,13 +145,16 @@ class Seen:
         if not (types.is_string(kind) or types.is_large_string(kind)): return
         return self.array.drop_null().unique().cast(pa.large_string())
 
-    def part(self, kind, begin, end):    # As a column of the kind takes them
-        read = self.written and kind.takes_numbers
-        cells = self.numbers if read else self.cells
-        if hasattr(cells, 'iloc'): return cells.iloc[begin:end]
-        return cells[begin:end]
+# %% ../../nbs/data/32_infer.ipynb #abc953d7
+@patch
+def part(self:Seen, kind, begin: int, end: int):
+    "Some of the cells, as a column of a kind takes them."
+    read = self.written and kind.takes_numbers
+    cells = self.numbers if read else self.cells
+    if hasattr(cells, 'iloc'): return cells.iloc[begin:end]
+    return cells[begin:end]
 
-# %% ../../nbs/data/32_infer.ipynb #bf97e1a1
+# %% ../../nbs/data/32_infer.ipynb #3df47aed
 def values_with_missing(seen) -> int:
     "How many values a column has, a missing one among them."
     return seen.distinct + (seen.present < seen.rows)
@@ -156,6 +165,7 @@ def pairs_of(one: Seen, other: Seen) -> int:
     pairs = (one.codes + 1).astype('int64') * width + other.codes + 1
     return len(np.unique(pairs))
 
+# %% ../../nbs/data/32_infer.ipynb #4cef65e6
 def is_twin(seen: Seen, target: Seen) -> bool:
     "Whether a column says the same as the target."
     if 2 * target.distinct <= target.rows:
@@ -166,6 +176,7 @@ def is_twin(seen: Seen, target: Seen) -> bool:
     if np.ptp(x) == 0 or np.ptp(y) == 0: return False
     return bool(abs(np.corrcoef(x, y)[0, 1]) > 1 - 1e-9)
 
+# %% ../../nbs/data/32_infer.ipynb #8d94625f
 def left_out(seen: Seen, target: Seen|None) -> str|None:
     "Why a column tells nothing, or too much; None: it does not."
     if not seen.present: return 'empty'
@@ -201,7 +212,7 @@ def add_words(arguments: dict, words: dict):
         if isinstance(given, dict): arguments.setdefault(word, {}).update(given)
         else: arguments.setdefault(word, []).extend(given)
 
-# %% ../../nbs/data/32_infer.ipynb #f846c50b
+# %% ../../nbs/data/32_infer.ipynb #01d9bb12
 def unit_of(x: np.ndarray|None) -> str|None:
     "The unit of numbers that can only be times since 1970."
     if x is None: return None
@@ -221,6 +232,7 @@ def time_words(seen: Seen) -> tuple|None:
     day = pc.match_substring_regex(seen.texts, r'^\d{4}-\d\d-\d\d([T ]|$)')
     return ({}, 'texts of times') if pc.all(day).as_py() else None
 
+# %% ../../nbs/data/32_infer.ipynb #d2466857
 def guess_time(seen: Seen):
     "Its hour and its weekday, where a column holds times."
     if (found := time_words(seen)) is None: return None
@@ -264,7 +276,7 @@ def guess_quantity(values, median) -> Guess:
     return Guess('transform', f'{said}, half up to {median:g}',
                  argument='clip 0 1e12 log1p')
 
-# %% ../../nbs/data/32_infer.ipynb #27b1e8ad
+# %% ../../nbs/data/32_infer.ipynb #9d5b7bd4
 most_inside = 50    # Values of a cell that are kept, where one holds more
 
 def cut_at(fullest) -> dict:
@@ -278,6 +290,7 @@ def parted(texts: pa.Array) -> tuple|None:
         held = pc.sum(pc.match_substring(texts, separator)).as_py() or 0
         if 10 * held < len(texts) or not held: continue
         inside = between(texts, separator)
+        if not len(inside.values): continue
         weights = pc.match_substring_regex(inside.values, weight_form)
         if pc.all(weights).as_py(): return 'weighted', separator, inside
         if len(inside.values) <= len(texts): return 'multi', separator, inside
@@ -392,7 +405,7 @@ def meet(self:Categorical, cells) -> Met:
     missing = int(absent.sum())
     return Met(len(absent), missing, len(absent) - missing, int(known.sum()))
 
-# %% ../../nbs/data/32_infer.ipynb #ae74c3bc
+# %% ../../nbs/data/32_infer.ipynb #e545553f
 def met_inside(
     row: np.ndarray,  # Cell of each value, not decreasing
     ids: np.ndarray,  # Row of weights of each
@@ -408,6 +421,7 @@ def met_inside(
                int(each[there].sum()), int(each[there & (ids > 0)].sum()),
                int(times[different > slots].sum()))
 
+# %% ../../nbs/data/32_infer.ipynb #cf32411e
 @patch
 def meet(self:Several, cells) -> Met:
     "The same of values, each for itself."
@@ -427,7 +441,7 @@ def meet(self:WithWeights, cells) -> Met:
     times = np.ones(len(cells), 'int64')
     return met_inside(row, ids, there, times, self.slots)
 
-# %% ../../nbs/data/32_infer.ipynb #d6b2f9df
+# %% ../../nbs/data/32_infer.ipynb #03ab4537
 part_rows = 2**16    # Of a table in memory that are looked at together
 
 def parts_of(rows, columns, lacking=()):
@@ -446,6 +460,7 @@ def parts_of(rows, columns, lacking=()):
     yield from batches_of(source, [n for n in names_read(columns)
                                    if n in source.names])
 
+# %% ../../nbs/data/32_infer.ipynb #20c68215
 def add_met(met: dict, part, columns) -> dict:
     "What the columns know of all parts so far, by name, and of one more."
     own = {c.name: c.meet(c.taken(part)) for c in columns}
@@ -527,7 +542,7 @@ def side_of(seen: Seen, keys: dict) -> str:
     sides = [side for side, key in keys.items() if belongs(seen, key)]
     return sides[0] if sides else 'context'
 
-# %% ../../nbs/data/32_infer.ipynb #b28e5f90
+# %% ../../nbs/data/32_infer.ipynb #2fff5b32
 @dataclass(eq=False)
 class Proposal:
     "What `Schema.fit` may be asked for, why, and what was left out."
@@ -547,6 +562,7 @@ class Proposal:
 
     __repr__ = __str__
 
+# %% ../../nbs/data/32_infer.ipynb #7eccb08f
 @patch
 def table(self:Proposal) -> list[tuple]:
     "The rows that are printed, of the arguments as they are now."
@@ -594,7 +610,15 @@ def offered(seen: Seen, target: Seen|None):
     "Guesses for a column that nobody names, or why it is left out."
     return left_out(seen, target) or guesses_for(seen)
 
-# %% ../../nbs/data/32_infer.ipynb #78979797
+# %% ../../nbs/data/32_infer.ipynb #9ca10839
+def in_short(error, name) -> str:
+    "What a kind said of a column, without its name and the cure."
+    said = str(error).removeprefix(f'Field {name!r}: ')
+    said = said.partition(' in row ')[0]
+    if len(said) <= 70: return said
+    return f"no kind takes {said.partition('. Received ')[2]}"[:70]
+
+# %% ../../nbs/data/32_infer.ipynb #97cd251b
 class _Look:
     "Goes through the columns of a sample and collects what is proposed."
     def __init__(self, cells, written, named, target):
@@ -609,7 +633,7 @@ class _Look:
         try: found = self.guesses(seen)
         except ValueError as error:
             if name in self.sides: raise
-            found = _short(error, name)
+            found = in_short(error, name)
         if isinstance(found, str): self.left[name] = found
         else:
             for guess, tried in found: self.take(guess, tried)
@@ -630,12 +654,6 @@ class _Look:
         self.arguments[tried.column.side].append(name)
         add_words(self.arguments, words_of(guess, name))
         self.columns[name] = tried
-
-def _short(error, name) -> str:
-    "What a kind said of a column, without its name and the cure."
-    said = str(error).removeprefix(f'Field {name!r}: ')
-    said = said.partition(' in row ')[0]
-    return said if len(said) <= 70 else said[:67] + '...'
 
 # %% ../../nbs/data/32_infer.ipynb #8ee4afed
 @patch(cls_method=True)
