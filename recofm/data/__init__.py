@@ -26,7 +26,7 @@ _pages = dict(
     HashedCross='hashed', Time='times', Days='times', Weighted='weighted',
     Recent='weighted', Vector='weighted', Projected='weighted',
     Ngrams='weighted',
-    Schema='schema', check_inputs='inputs',
+    Schema='infer', check_inputs='inputs',
     MatrixSchema='matrices', read_libffm='libffm',
     libffm_pieces='libffm', write_libffm='libffm', Batches='batches',
     Stream='cache',

@@ -17,7 +17,6 @@ import numpy as np
 from fastcore.basics import patch
 from .batches import examples_of
 from .files import FORMAT, check_format, read_json, write_file
-from .schema import Schema
 from .streams import Stream
 
 # %% ../../nbs/data/44_cache.ipynb #ba3ea4c8
@@ -120,7 +119,7 @@ class CachedPiece:
 
 def read_cache(
     folder, # Where `write_cache` wrote
-    schema: Schema
+    schema  # That the rows were encoded by
 ) -> list[CachedPiece]:
     "The pieces of a cache."
     file = Path(folder, 'cache.json')

@@ -6,14 +6,13 @@
 __all__ = ['headings', 'array_key', 'named_by', 'kind_words', 'kind_options', 'check_words', 'by_word', 'options_for', 'wish',
            'wished_columns', 'check_named', 'asked_columns', 'check_target_name', 'check_sides', 'check_share',
            'shared_vocabularies', 'Schema', 'count_into', 'fit_columns', 'target_of', 'Target', 'scoring_cells',
-           'rows_with', 'is_source', 'among_rows', 'batches_of', 'counted_in', 'count_all', 'side_by_side',
+           'rows_with', 'is_source', 'batches_of', 'counted_in', 'count_all', 'aligned', 'side_by_side',
            'plain_columns', 'array_names', 'arrays_by_column', 'restored', 'same_vocabulary', 'check_same_vocabulary',
            'label_and_unit', 'check_restored']
 
 # %% ../../nbs/data/30_schema.ipynb #366f8432
 import re
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from itertools import chain
@@ -33,7 +32,7 @@ from .hashed import Cross, Hashed, HashedCross
 from .inputs import mean_and_scale
 from .numbers import (
     LogSquare, SoftBins, Transformed, Truth, Widths)
-from .sources import as_source, is_files
+from .sources import among_rows, as_source, is_files
 from .tables import as_frame, check_columns, check_names, with_hint
 from .times import Days, Time
 from .vocabulary import merge_counts
@@ -332,14 +331,6 @@ def is_source(
     if isinstance(rows, (DataFrame, dict)): return False
     return is_files(rows) or not isinstance(rows, (list, tuple))
 
-@contextmanager
-def among_rows(place, first: int, rows: int):
-    "An error inside names the piece, and the rows that it is about."
-    try: yield
-    except ValueError as e:
-        where = f'{place}, rows {first:,} to {first + rows - 1:,}'
-        raise ValueError(f'{where}: {e}') from None
-
 def batches_of(source, names):
     "Its batches, each with the piece, its first row there, and its rows."
     for piece in source.pieces:
@@ -400,7 +391,7 @@ def fit(cls:Schema,
 # %% ../../nbs/data/30_schema.ipynb #10971543
 headings = 'field', 'side', 'kind', 'rows', 'slots', 'learned from training'
 
-def _aligned(
+def aligned(
     rows,   # Of strings
     right=()# Numbers of the columns that stand at the right
 ) -> str:
@@ -420,7 +411,7 @@ def __str__(self:Schema) -> str:
         sizes = f'{f.size:,}', str(f.slots)
         kind = type(c).__name__.lower()
         rows.append((f.name, f.side or '', kind, *sizes, c.describe()))
-    return _aligned(rows, right=(3, 4))
+    return aligned(rows, right=(3, 4))
 
 # %% ../../nbs/data/30_schema.ipynb #2a6307a1
 @patch

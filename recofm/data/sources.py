@@ -4,10 +4,12 @@
 
 # %% auto #0
 __all__ = ['of_size', 'Piece', 'checked', 'as_typed', 'parquet_pieces', 'arrow_pieces', 'text_piece', 'common_types', 'Source',
-           'files_source', 'frame_source', 'arrow_source', 'stream_source', 'as_source', 'is_lines', 'is_files']
+           'files_source', 'among_rows', 'frame_source', 'arrow_source', 'stream_source', 'as_source', 'is_lines',
+           'is_files']
 
 # %% ../../nbs/data/19_sources.ipynb #7d1d0c03
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
@@ -259,6 +261,15 @@ def _with_numbers(given, dialect, filesystem, names) -> Source:
     numbers = dict.fromkeys([*dialect.numbers, *names])
     return files_source(given, replace(dialect, numbers=[*numbers]), filesystem)
 
+# %% ../../nbs/data/19_sources.ipynb #dfeb30d2
+@contextmanager
+def among_rows(place, first: int, rows: int):
+    "An error inside names the piece, and the rows that it is about."
+    try: yield
+    except ValueError as e:
+        where = f'{place}, rows {first:,} to {first + rows - 1:,}'
+        raise ValueError(f'{where}: {e}') from None
+
 # %% ../../nbs/data/19_sources.ipynb #a478776a
 @patch
 def of_pieces(self:Source, pieces, asked=None, about=None) -> Source:
@@ -287,10 +298,14 @@ def counted(self:Source) -> Source:
 
 # %% ../../nbs/data/19_sources.ipynb #a6346a47
 @patch(as_prop=True)
-def columns(self:Source) -> list[str]: return self.names
+def columns(self:Source) -> list[str]:
+    "The names of its columns."
+    return self.names
 
 @patch
-def __len__(self:Source) -> int: return self.counted().rows
+def __len__(self:Source) -> int:
+    "How many rows there are; a text file is counted."
+    return self.counted().rows
 
 @patch
 def __getitem__(self:Source, names):

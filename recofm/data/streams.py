@@ -13,15 +13,14 @@ from fastcore.basics import patch
 from .batches import as_column, examples_of
 from .columns import names_read
 from .fields import check_count
-from .schema import Schema, among_rows
-from .sources import as_source
+from .sources import among_rows, as_source
 from .tables import check_names
 
 # %% ../../nbs/data/42_streams.ipynb #91f4e40c
 class EncodedPiece:
     "A piece of a source, as examples."
     def __init__(self,
-        schema: Schema, # That was fit on the training rows
+        schema, # That was fit on the training rows
         piece,          # Of a source
         columns         # Names of those that are read
     ):
@@ -94,7 +93,7 @@ def in_groups(
 class Stream:
     "Rows of a source as examples, epoch after epoch, in bounded memory."
     def __init__(self,
-        schema: Schema,       # That was fit on the training rows
+        schema,               # That was fit on the training rows
         source,               # What `as_source` takes: files, Arrow tables
         batch_size: int=1024, # Examples a batch
         shuffle: bool=True,   # Whether each epoch has an order of its own

@@ -322,8 +322,8 @@ class OnSample:
 
     def predict(self, source):
         "The prediction of each row, (rows,)."
-        batches = source.batches()
-        return np.concatenate([self.model.predict(as_frame(b)) for b in batches])
+        tables = map(as_frame, source.batches())
+        return np.concatenate([self.model.predict(t) for t in tables])
 
 # %% ../../nbs/runs/10_run.ipynb #8d9ae651
 def reports_of(models, parts, target, task, weight=None) -> tuple:
