@@ -306,12 +306,13 @@ def frame_source(frame) -> Source:
     "A pandas DataFrame as a source of one piece."
     names = list(map(str, frame.columns))
     def read(columns, size):
-        at = [names.index(n) for n in columns]
+        series = [frame.iloc[:, names.index(n)] for n in columns]
+        cells = [as_arrow(s, n) if s.dtype == object else s
+                 for s, n in zip(series, columns)]
         for i in range(0, len(frame), size):
-            part = frame.iloc[i:i + size]
-            arrays = [as_arrow(part.iloc[:, k], n)
-                      for k, n in zip(at, columns)]
-            yield _batch(arrays, columns, len(part))
+            arrays = [as_arrow(c[i:i + size], n)
+                      for c, n in zip(cells, columns)]
+            yield _batch(arrays, columns, min(size, len(frame) - i))
     return Source(names, [Piece('the table', len(frame), read)])
 
 def _batch(arrays, names, rows) -> pa.RecordBatch:
