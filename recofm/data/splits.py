@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 from pandas import Series
+from .delimited import finite_numbers
 from .sources import Piece
 from .tables import check_names
 
@@ -166,10 +167,18 @@ def chosen(
         own = keep[first:last]
         read = partial(_batches_of, piece, own)
         pieces.append(Piece(piece.place, int(own.sum()), read))
-    def asked(names): return chosen(source.with_numbers(names), keep)
+    def asked(names): return chosen(_as_many(source, names), keep)
     which = hashlib.sha256(keep.tobytes()).hexdigest()
     about = source.about and [*source.about, which]
     return source.of_pieces(pieces, asked, about)
+
+def _as_many(source, names):
+    "The source with these numbers; a `ValueError` where rows are left out."
+    found, n = source.with_numbers(names), source.rows
+    if found.rows == n: return found
+    expected = 'Expected numbers= to be named before the rows are chosen'
+    why = f'since lines without one are skipped, {n - found.rows:,} of {n:,}'
+    raise ValueError(f'{expected}, {why}. Received {list(names)} afterwards')
 
 def _batches_of(piece, keep, columns, size):
     "The batches of a piece without the rows that are not to be kept."
@@ -178,13 +187,21 @@ def _batches_of(piece, keep, columns, size):
         yield batch.filter(pa.array(keep[at:at + batch.num_rows]))
         at += batch.num_rows
 
+def _as_times(column) -> pa.Array:
+    "Times of a text file, as numbers where all of them say one."
+    if not pa.types.is_large_string(column.type): return column
+    found = finite_numbers(column)
+    return column if found is None else found
+
 def split_source(source, fractions, seed, by, names) -> tuple:
     "The parts of a source, as sources."
     source = source.counted()
     check_names(source.names, [names[n] for n in ways[by]], 'The source')
     def column(name):
         batches = source.batches([names[name]])
-        return pa.Table.from_batches(batches).column(0).to_pandas()
+        found = pa.Table.from_batches(batches).column(0).combine_chunks()
+        if name == 'time': found = _as_times(found)
+        return found.to_pandas()
     parts = numbers_of_parts(source.rows, fractions, seed, by, column)
     parts, count = parts.astype('uint8'), 3 if by == 'last' else len(fractions)
     return tuple(chosen(source, parts == part) for part in range(count))
