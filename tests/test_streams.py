@@ -461,3 +461,9 @@ def test_rows_are_chosen_when_it_is_known_which_are_skipped(tmp_path):
     train, valid = split(source, (.5, .5), by='time', time='time')
     valid = valid.with_numbers(['age'])
     assert valid['time'].tolist() == [str(i) for i in range(11, 20)]
+
+
+def test_a_file_is_the_same_from_every_folder(files, schema, monkeypatch):
+    name = cache_name(Stream(schema, files/'00.parquet'))
+    monkeypatch.chdir(files)
+    assert cache_name(Stream(schema, '00.parquet')) == name

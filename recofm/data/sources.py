@@ -7,6 +7,7 @@ __all__ = ['of_size', 'Piece', 'checked', 'as_typed', 'parquet_pieces', 'arrow_p
            'files_source', 'frame_source', 'arrow_source', 'stream_source', 'as_source', 'is_lines', 'is_files']
 
 # %% ../../nbs/data/19_sources.ipynb #7d1d0c03
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -248,11 +249,15 @@ def files_source(
               for piece in _pieces(p, stamps[p], types, dialect, skipped)]
     text = any(typed_kind(p) is None for p in places)
     asked = partial(_with_numbers, given, dialect, filesystem) if text else None
-    about = [[str(place), *stamp] for place, stamp in stamps.items()]
+    about = [[_from_anywhere(p), *stamp] for p, stamp in stamps.items()]
     skips = text and dialect.on_bad_line == 'skip'
     return Source(headers[places[0]], pieces, True, types,
                   skipped if skips else None, asked,
                   about + [repr(dialect)] * text)
+
+def _from_anywhere(place) -> str:
+    "Where a file lies, the same from every folder."
+    return place.name if place.system else os.path.abspath(place.path)
 
 def _with_numbers(given, dialect, filesystem, names) -> Source:
     "The files as a source in which these columns hold numbers."
