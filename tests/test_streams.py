@@ -351,3 +351,173 @@ def test_a_run_is_split_by_time_or_by_each_users_last(how, tmp_path):
                      epochs=1, **how)
     pd.testing.assert_series_equal(table.loc['item mean'],
                                    other.loc['item mean'])
+
+
+def test_a_slice_of_objects_is_of_the_type_of_the_column(schema):
+    "Cells may be missing for longer than a slice is."
+    rows = 2**17 + 10
+    late = pd.DataFrame(dict(
+        user=[None] * (rows - 5) + ['a'] * 5, film=1, label=[0, 1] * (rows // 2),
+        age=np.array([None] * (rows - 5) + [1.] * 5, object)))
+    named = dict(target='label', user=['user', 'age'], item='film',
+                 numeric='age', dim=4)
+    fitted = Schema.fit(as_source(late), **named)
+    same(fitted, Schema.fit(late, **named))
+    equal(joined(list(Stream(fitted, late).parts())),
+          (fitted.inputs(late), fitted.target(late)[:, None]))
+
+
+def test_the_order_does_not_depend_on_the_groups(files, schema):
+    stream = Stream(schema, files, window=700)
+    expected = epoch_of(stream, 5, 2, most=64)
+    for most in 1, 100, 900, 5_000:
+        equal(epoch_of(stream, 5, 2, most), expected)
+
+
+def test_a_callback_of_each_batch_changes_nothing(files, schema):
+    import keras
+    found = []
+    for callbacks in ([], [keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs: None)]):
+        model = small(schema)
+        keras.utils.set_random_seed(1)
+        model.fit(Stream(schema, files, 128, window=500), epochs=2, verbose=0,
+                  callbacks=callbacks)
+        found.append(weights(model))
+    for x, y in zip(*found): np.testing.assert_array_equal(x, y)
+
+
+def test_weighted_rows_are_evaluated_as_in_memory():
+    weighed = frame.assign(w=np.arange(3_000) % 7 + .5)
+    schema = Schema.fit(weighed, weight='w', **columns)
+    stream, batches = Stream(schema, weighed), schema.batches(weighed)
+    model = small(schema)
+    expected = model.evaluate(batches, verbose=0)
+    np.testing.assert_allclose(model.evaluate(stream, verbose=0), expected,
+                               rtol=1e-6)
+    history = [small(schema).fit(data, shuffle=False, verbose=0,
+                                 validation_data=valid).history['val_loss']
+               for data in (stream, batches) for valid in (stream, batches)]
+    np.testing.assert_allclose(history, history[:1] * 4, rtol=1e-6)
+
+
+@pytest.mark.parametrize('what', ['fit', 'evaluate', 'predict'])
+def test_no_rows_and_other_fields_are_refused(what, files, schema):
+    verb = getattr(small(schema), what)
+    with pytest.raises(ValueError, match='at least one example. Received none'):
+        verb(Stream(schema, frame[:0]), verbose=0)
+    renamed = frame.assign(user='more' + pd.Series(np.arange(3_000)).map(str))
+    other = Schema.fit(renamed, **columns)
+    with pytest.raises(ValueError, match="model's fields, name='user', size=2"):
+        verb(Stream(other, renamed), verbose=0)
+
+
+@pytest.mark.parametrize('other, expected', [
+    (frame.assign(label=3. * frame.label), r'Log loss expects targets in \[0'),
+    (frame.drop(columns='label'), 'Expected a stream with the target')])
+def test_rows_to_validate_on_need_a_target(other, expected, files, schema):
+    stream = Stream(schema, other)
+    with pytest.raises(ValueError, match=expected):
+        small(schema).evaluate(stream, verbose=0)
+    for data in Stream(schema, files), schema.batches(frame):
+        with pytest.raises(ValueError, match=expected):
+            small(schema).fit(data, validation_data=stream, verbose=0)
+
+
+def test_fit_may_say_that_nothing_is_shuffled(files, schema):
+    found = []
+    for stream, said in ((Stream(schema, files, 128), dict(shuffle=False)),
+                         (Stream(schema, files, 128, shuffle=False), {})):
+        model = small(schema)
+        model.fit(stream, verbose=0, **said)
+        found.append(weights(model))
+    for x, y in zip(*found): np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize('shard', [3, (1.5, 3), ('0', '2'), (0,), (0, 0)])
+def test_a_shard_is_two_whole_numbers(shard, files, schema):
+    with pytest.raises(ValueError, match=r'Expected shard=\(number, of\)'):
+        Stream(schema, files, shard=shard)
+
+
+def test_the_faster_of_two_writers_of_a_cache_is_read(files, schema, tmp_path,
+                                                      monkeypatch):
+    from recofm.data import cache
+    stream, write = Stream(schema, files), cache._write_arrays
+    def slow(stream, folder):
+        monkeypatch.setattr(cache, '_write_arrays', write)
+        stream.cached(tmp_path)        # meanwhile, in another process
+        return write(stream, folder)
+    monkeypatch.setattr(cache, '_write_arrays', slow)
+    equal(epoch_of(stream.cached(tmp_path)), epoch_of(stream))
+    assert os.listdir(tmp_path) == [cache_name(stream)]
+
+
+def test_what_a_killed_writer_left_is_swept(files, schema, tmp_path):
+    for name, when in ('.aaaaaaaa.part', 1), ('.bbbbbbbb.part', None):
+        part = tmp_path/name
+        part.mkdir()
+        (part/'ids.npy').write_bytes(b'half')
+        if when: [os.utime(f, (when, when)) for f in (part/'ids.npy', part)]
+    stream = Stream(schema, files)
+    stream.cached(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ['.bbbbbbbb.part',
+                                            cache_name(stream)]
+
+
+def cut_off(folder):
+    with open(folder/'ids.npy', 'r+b') as f: f.truncate(5_000)
+
+
+def counted_wrong(folder):
+    said = json.loads((folder/'cache.json').read_text())
+    said['pieces'][0][0] += 1
+    (folder/'cache.json').write_text(json.dumps(said))
+
+
+def in_words(folder):
+    (folder/'cache.json').write_text('{"format": 2, "pieces": [["many"]]}')
+
+
+def without_ids(folder): (folder/'ids.npy').unlink()
+
+
+@pytest.mark.parametrize('harm', [cut_off, counted_wrong, in_words,
+                                  without_ids])
+def test_a_harmed_cache_is_named(harm, files, schema, tmp_path):
+    stream = Stream(schema, files)
+    stream.cached(tmp_path)
+    harm(tmp_path/cache_name(stream))
+    with pytest.raises(ValueError, match='cache.json: expected a cache as it'):
+        stream.cached(tmp_path)
+
+
+def test_times_of_a_text_file_are_numbers(tmp_path):
+    from recofm.data.splits import split
+    rows = pd.DataFrame(dict(time=np.arange(1, 13), row=np.arange(12)))
+    rows.to_csv(tmp_path/'rows.csv', index=False)
+    first, last = split(as_source(tmp_path/'rows.csv'), (.5, .5), by='time',
+                        time='time')
+    assert first['row'].tolist() == list('012345')
+
+
+def test_rows_are_chosen_when_it_is_known_which_are_skipped(tmp_path):
+    from recofm.data.splits import split
+    file = tmp_path/'rows.csv'
+    lines = ['time,age', *(f'{i},{"old" if i in (2, 5) else i}'
+                           for i in range(20))]
+    file.write_text('\n'.join(lines))
+    train, valid = split(as_source(file, on_bad_line='skip'), (.5, .5),
+                         by='time', time='time')
+    with pytest.raises(ValueError, match='numbers= to be named before .* 2 of'):
+        valid.with_numbers(['age'])
+    source = as_source(file, on_bad_line='skip', numbers=['age'])
+    train, valid = split(source, (.5, .5), by='time', time='time')
+    valid = valid.with_numbers(['age'])
+    assert valid['time'].tolist() == [str(i) for i in range(11, 20)]
+
+
+def test_a_file_is_the_same_from_every_folder(files, schema, monkeypatch):
+    name = cache_name(Stream(schema, files/'00.parquet'))
+    monkeypatch.chdir(files)
+    assert cache_name(Stream(schema, '00.parquet')) == name

@@ -257,7 +257,7 @@ class Skipped:
 
     def add(self, file, rows) -> bool:
         "Count rows of a file; whether they are not too many."
-        self.rows.setdefault(str(file), []).extend(rows)
+        self.rows.setdefault(str(file), {}).update(dict.fromkeys(rows))
         return len(self) <= self.most
 
     def position(self, file, row: int) -> int:
@@ -403,6 +403,6 @@ def text_batches(
                 yield block.select(asked)
         except pa.ArrowInvalid as error:
             if len(skipped) > skipped.most:
-                last = skipped.rows[str(place)][-1]
+                last = [*skipped.rows[str(place)]][-1]
                 raise too_many(place, last, dialect, skipped) from None
             raise with_line(error, place, dialect, names) from None

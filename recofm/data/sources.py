@@ -8,6 +8,7 @@ __all__ = ['of_size', 'Piece', 'checked', 'as_typed', 'parquet_pieces', 'arrow_p
            'is_files']
 
 # %% ../../nbs/data/19_sources.ipynb #7d1d0c03
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -250,11 +251,15 @@ def files_source(
               for piece in _pieces(p, stamps[p], types, dialect, skipped)]
     text = any(typed_kind(p) is None for p in places)
     asked = partial(_with_numbers, given, dialect, filesystem) if text else None
-    about = [[str(place), *stamp] for place, stamp in stamps.items()]
+    about = [[_from_anywhere(p), *stamp] for p, stamp in stamps.items()]
     skips = text and dialect.on_bad_line == 'skip'
     return Source(headers[places[0]], pieces, True, types,
                   skipped if skips else None, asked,
                   about + [repr(dialect)] * text)
+
+def _from_anywhere(place) -> str:
+    "Where a file lies, the same from every folder."
+    return place.name if place.system else os.path.abspath(place.path)
 
 def _with_numbers(given, dialect, filesystem, names) -> Source:
     "The files as a source in which these columns hold numbers."
@@ -321,12 +326,13 @@ def frame_source(frame) -> Source:
     "A pandas DataFrame as a source of one piece."
     names = list(map(str, frame.columns))
     def read(columns, size):
-        at = [names.index(n) for n in columns]
+        series = [frame.iloc[:, names.index(n)] for n in columns]
+        cells = [as_arrow(s, n) if s.dtype == object else s
+                 for s, n in zip(series, columns)]
         for i in range(0, len(frame), size):
-            part = frame.iloc[i:i + size]
-            arrays = [as_arrow(part.iloc[:, k], n)
-                      for k, n in zip(at, columns)]
-            yield _batch(arrays, columns, len(part))
+            arrays = [as_arrow(c[i:i + size], n)
+                      for c, n in zip(cells, columns)]
+            yield _batch(arrays, columns, min(size, len(frame) - i))
     return Source(names, [Piece('the table', len(frame), read)])
 
 def _batch(arrays, names, rows) -> pa.RecordBatch:

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 from pandas import Series, to_datetime, to_numeric
 from pandas.api.types import is_numeric_dtype, is_string_dtype
+from pandas import Series
 from .sources import Piece
 from .tables import check_names
 
@@ -184,10 +185,18 @@ def chosen(
         own = keep[first:last]
         read = partial(_batches_of, piece, own)
         pieces.append(Piece(piece.place, int(own.sum()), read))
-    def asked(names): return chosen(source.with_numbers(names), keep)
+    def asked(names): return chosen(_as_many(source, names), keep)
     which = hashlib.sha256(keep.tobytes()).hexdigest()
     about = source.about and [*source.about, which]
     return source.of_pieces(pieces, asked, about)
+
+def _as_many(source, names):
+    "The source with these numbers; a `ValueError` where rows are left out."
+    found, n = source.with_numbers(names), source.rows
+    if found.rows == n: return found
+    expected = 'Expected numbers= to be named before the rows are chosen'
+    why = f'since lines without one are skipped, {n - found.rows:,} of {n:,}'
+    raise ValueError(f'{expected}, {why}. Received {list(names)} afterwards')
 
 def _batches_of(piece, keep, columns, size):
     "The batches of a piece without the rows that are not to be kept."

@@ -63,12 +63,13 @@ def taken(examples, rows) -> tuple:
 
 def windows(parts, rows: int):
     "Lists of parts that hold that many rows at least, the last one fewer."
-    held = []
+    held, there = [], 0
     for part in parts:
         held.append(part)
-        if sum(examples_of(x) for x, *_ in held) < rows: continue
+        there += examples_of(part[0])
+        if there < rows: continue
         yield held
-        held = []
+        held, there = [], 0
     if held: yield held
 
 def in_groups(
@@ -77,17 +78,19 @@ def in_groups(
     draw=None # A NumPy generator that shuffles each window; None: in order
 ):
     "The examples in groups of equal size."
-    left = []
+    left, there = [], 0
     for parts in windows:
-        window = joined(left + parts)
+        window = joined(parts)
         parts.clear()                    # their memory is free again
         n = examples_of(window[0])
         order = np.arange(n) if draw is None else draw.permutation(n)
-        whole = n // most * most
-        for start in range(0, whole, most):
-            yield taken(window, order[start:start + most])
-        left = [taken(window, order[whole:])] if whole < n else []
-    yield from left
+        cuts = [0, *range(most - there, n + 1, most)]
+        for start, end in zip(cuts, cuts[1:]):
+            yield joined([*left, taken(window, order[start:end])])
+            left = []
+        left += [taken(window, order[cuts[-1]:])] * (cuts[-1] < n)
+        there = (there + n) % most
+    if left: yield joined(left)
 
 # %% ../../nbs/data/42_streams.ipynb #3d4255ec
 class Stream:
@@ -124,10 +127,11 @@ def numbers_of(schema) -> list[str]:
 
 def check_shard(shard) -> tuple[int, int]:
     "The shard, or a `ValueError`."
-    number, of = shard
-    if 0 <= number < of: return number, of
+    pair = isinstance(shard, (tuple, list)) and len(shard) == 2
+    if pair and all(isinstance(n, (int, np.integer)) for n in shard):
+        if 0 <= shard[0] < shard[1]: return int(shard[0]), int(shard[1])
     expected = 'Expected shard=(number, of), the number from 0 to of - 1'
-    raise ValueError(f'{expected}. Received {shard}')
+    raise ValueError(f'{expected}. Received {shard!r}')
 
 def columns_read(schema, source) -> list[str]:
     "The names of the columns of a source that a schema takes."
@@ -206,6 +210,13 @@ def of_size(self:Stream, batch_size) -> Stream:
     "The same examples in batches of another size."
     found = copy(self)
     found.batch_size = check_count('Stream', 'batch_size', batch_size)
+    return found
+
+@patch
+def shuffled(self:Stream, shuffle: bool) -> Stream:
+    "The same examples, with an order of their own in each epoch or without."
+    found = copy(self)
+    found.shuffle = bool(shuffle)
     return found
 
 @patch(as_prop=True)
