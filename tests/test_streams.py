@@ -467,3 +467,14 @@ def test_a_file_is_the_same_from_every_folder(files, schema, monkeypatch):
     name = cache_name(Stream(schema, files/'00.parquet'))
     monkeypatch.chdir(files)
     assert cache_name(Stream(schema, '00.parquet')) == name
+
+
+@pytest.mark.parametrize('above, balanced, received', [
+    (3., None, '--above 3'), (None, 'balanced', '--class-weight balanced')])
+def test_what_cannot_be_streamed_is_said_before_files_are_read(
+        above, balanced, received):
+    from argparse import Namespace
+    from recofm.cli.train import check_streamed
+    args = Namespace(stream=True, above=above, class_weight=balanced)
+    with pytest.raises(ValueError, match=f'Received {received}'):
+        check_streamed(args, [])
