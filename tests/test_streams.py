@@ -303,7 +303,8 @@ def test_a_slice_of_objects_is_of_the_type_of_the_column(schema):
     "Cells may be missing for longer than a slice is."
     rows = 2**17 + 10
     late = pd.DataFrame(dict(
-        user=[None] * (rows - 5) + ['a'] * 5, film=1, label=[0, 1] * (rows // 2),
+        user=[None] * (rows - 5) + ['a'] * 5, film=1,
+        label=[0, 1] * (rows // 2),
         age=np.array([None] * (rows - 5) + [1.] * 5, object)))
     named = dict(target='label', user=['user', 'age'], item='film',
                  numeric='age', dim=4)
