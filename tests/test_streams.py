@@ -357,7 +357,8 @@ def test_a_slice_of_objects_is_of_the_type_of_the_column(schema):
     "Cells may be missing for longer than a slice is."
     rows = 2**17 + 10
     late = pd.DataFrame(dict(
-        user=[None] * (rows - 5) + ['a'] * 5, film=1, label=[0, 1] * (rows // 2),
+        user=[None] * (rows - 5) + ['a'] * 5, film=1,
+        label=[0, 1] * (rows // 2),
         age=np.array([None] * (rows - 5) + [1.] * 5, object)))
     named = dict(target='label', user=['user', 'age'], item='film',
                  numeric='age', dim=4)
@@ -521,3 +522,14 @@ def test_a_file_is_the_same_from_every_folder(files, schema, monkeypatch):
     name = cache_name(Stream(schema, files/'00.parquet'))
     monkeypatch.chdir(files)
     assert cache_name(Stream(schema, '00.parquet')) == name
+
+
+@pytest.mark.parametrize('above, balanced, received', [
+    (3., None, '--above 3'), (None, 'balanced', '--class-weight balanced')])
+def test_what_cannot_be_streamed_is_said_before_files_are_read(
+        above, balanced, received):
+    from argparse import Namespace
+    from recofm.cli.train import check_streamed
+    args = Namespace(stream=True, above=above, class_weight=balanced)
+    with pytest.raises(ValueError, match=f'Received {received}'):
+        check_streamed(args, [])

@@ -138,11 +138,13 @@ def check_together(args):
         raise ValueError(f'{expected}. Received {args.label!r}')
 
 def check_streamed(args, sets):
-    "A  for what --stream cannot read."
-    if not args.stream or not (sets or args.above is not None): return
-    expected = 'Expected files, and no --above, with --stream'
-    received = sets[0] if sets else f'--above {args.above:g}'
-    raise ValueError(f'{expected}. Received {received}')
+    "A `ValueError` for what --stream cannot do."
+    refused = [*sets]
+    if args.above is not None: refused.append(f'--above {args.above:g}')
+    if args.class_weight: refused.append(f'--class-weight {args.class_weight}')
+    if not args.stream or not refused: return
+    expected = 'Expected files, and no --above or --class-weight, with --stream'
+    raise ValueError(f'{expected}. Received {refused[0]}')
 
 def all_settled(args) -> Namespace:
     "The options of a run, resolved, checked, and with MovieLens' threshold."

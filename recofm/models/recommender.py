@@ -507,7 +507,7 @@ def _learn_target(self:Recommender, target, known=None, weights=None):
 
 # %% ../../nbs/models/10_recommender.ipynb #80047850
 @patch
-def _checked_validation(self:Recommender, validation_data, options) -> tuple:
+def _checked_validation(self:Recommender, validation_data, options={}) -> tuple:
     "Checked validation data, and the options of `fit` that belong to it."
     if isinstance(validation_data, Stream):
         return self._validation_stream(validation_data, options), options
