@@ -112,7 +112,9 @@ def main(folder, rows):
     metrics = json.loads((out/'metrics.json').read_text())
     start = float(done.stdout.split()[-1])
     peak = max(m for _, m, _ in curve)
-    found = dict(rows=rows, command='recofm ' + ' '.join(words[:4]) + ' ...',
+    plain = lambda text: text.replace(f'{folder}/', '')
+    lines = [[when, plain(line)] for when, line in lines]
+    found = dict(rows=rows, command='recofm ' + plain(' '.join(words)),
                  one_batch=start, peak=peak, above=peak - start,
                  seconds=curve[-1][0], auc=metrics['test']['auc'],
                  baselines={n: b['test']['auc'] for n, b

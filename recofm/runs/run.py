@@ -6,10 +6,10 @@
 __all__ = ['tasks', 'part_names', 'model_class', 'Task', 'squared_error', 'check_parts', 'make_parts', 'own_parts',
            'numbers_read', 'read_as', 'Validation', 'Progress', 'epoch_line', 'begin', 'encoded', 'batches_of',
            'watchers', 'weighed', 'metrics_by_weight', 'learn', 'of_size', 'fitted', 'OneHotRidge', 'simple_models',
-           'OnSample', 'reports_of', 'measure', 'curves', 'drawn', 'metrics_of', 'ended', 'as_bytes', 'files',
-           'begun_files', 'check_arguments', 'check_all', 'prepared', 'catalogue_of', 'fingerprint_of', 'state_about',
-           'state_file', 'introduced', 'stopped', 'reported', 'as_text', 'put_beside', 'shown_place', 'saved_line',
-           'run']
+           'some_of', 'OnSample', 'reports_of', 'on_some', 'measure', 'curves', 'drawn', 'metrics_of', 'ended',
+           'as_bytes', 'files', 'begun_files', 'check_arguments', 'check_all', 'prepared', 'catalogue_of',
+           'fingerprint_of', 'state_about', 'state_file', 'introduced', 'stopped', 'reported', 'as_text', 'put_beside',
+           'shown_place', 'saved_line', 'run']
 
 # %% ../../nbs/runs/10_run.ipynb #dba43b19
 import hashlib
@@ -309,15 +309,19 @@ def simple_models(task, item, columns) -> dict:
     return models | {name: kind(columns)}
 
 # %% ../../nbs/runs/10_run.ipynb #90208e45
+def some_of(source, rows=200_000):
+    "Every k-th row of a source, so that there are at most so many."
+    step = -(-len(source) // rows)
+    return chosen(source, np.arange(len(source)) % step == 0)
+
 class OnSample:
     "A model that is fit on some rows of a source, and predicts all of them."
     def __init__(self, model, rows=200_000): self.model, self.rows = model, rows
 
     def fit(self, source, *names):
-        "Fit on every k-th row; returns itself."
-        step = -(-len(source) // self.rows)
-        every = np.arange(len(source)) % step == 0
-        self.model.fit(chosen(source, every)[source.names], *names)
+        "Fit on some of the rows; returns itself."
+        some = some_of(source, self.rows)
+        self.model.fit(some[some.names], *names)
         return self
 
     def predict(self, source):
@@ -335,6 +339,11 @@ def reports_of(models, parts, target, task, weight=None) -> tuple:
         except Exception as error: failed[name] = one_line(error)
     return pd.DataFrame(rows).T, failed
 
+def on_some(parts, batches, schema) -> tuple:
+    "The same, but some rows alone of a training part that is streamed."
+    some = some_of(parts['train'])
+    return parts | dict(train=some), batches | dict(train=schema.stream(some))
+
 def measure(
     model, schema, # That were fit together
     parts,         # Tables by name, 'train' among them
@@ -344,12 +353,13 @@ def measure(
     "Metrics of the model and of simple ones, by (part, metric); what failed."
     items = [c.name for c in schema.columns if c.side == 'item']
     batches = batches or encoded(parts, schema)
+    learned, whole = parts['train'], not hasattr(parts['train'], 'pieces')
+    if not whole: parts, batches = on_some(parts, batches, schema)
     by_rows = {id(part): batches[name] for name, part in parts.items()}
     def own(): return lambda part: model.predict(by_rows[id(part)], verbose=0)
-    whole = not hasattr(parts['train'], 'pieces')
     def fit(other):
-        learned = parts['train'], schema.label, schema.weight
-        return lambda: other.fit(*learned).predict
+        how = learned, schema.label, schema.weight
+        return lambda: other.fit(*how).predict
     simple = simple_models(task, next(iter(items), None), schema.columns)
     models = {name: fit(other if whole else OnSample(other))
               for name, other in simple.items()}
