@@ -55,18 +55,20 @@ def import_package():
 
 @contextmanager
 def registered_classes_restored():
-    """A page registers its own Keras classes under the package's names.
+    """A page registers its own classes under the package's names.
 
     The pages after it must load those of the package."""
     import keras
+    from recofm.data.columns import kinds
     import_package()
-    registered = keras.saving.get_custom_objects()
-    saved = dict(registered)
+    known = keras.saving.get_custom_objects(), kinds
+    saved = [dict(registered) for registered in known]
     try:
         yield
     finally:
-        registered.clear()
-        registered.update(saved)
+        for registered, before in zip(known, saved):
+            registered.clear()
+            registered.update(before)
         keras.utils.clear_session()
 
 

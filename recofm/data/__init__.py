@@ -4,8 +4,10 @@
 
 # %% auto #0
 __all__ = ['Field', 'as_fields', 'Vocabulary', 'Categorical', 'Numeric', 'Bucketized', 'MultiValued', 'Text', 'Column',
-           'register_kind', 'read_table', 'Schema', 'check_inputs', 'MatrixSchema', 'read_libffm', 'Batches',
-           'Negatives', 'split', 'load', 'planted']
+           'register_kind', 'Transformed', 'Widths', 'LogSquare', 'SoftBins', 'Truth', 'Hashed', 'Cross', 'HashedCross',
+           'Time', 'Days', 'Weighted', 'Recent', 'Vector', 'Projected', 'Ngrams', 'read_table', 'as_source', 'Source',
+           'Schema', 'check_inputs', 'MatrixSchema', 'read_libffm', 'libffm_pieces', 'write_libffm', 'Batches',
+           'Stream', 'Negatives', 'split', 'load', 'planted']
 
 # %% ../../nbs/data/index.ipynb #af455d1e
 import sys
@@ -18,16 +20,27 @@ _pages = dict(
     Categorical='columns', Numeric='columns', Bucketized='columns',
     MultiValued='columns', Text='columns', Column='columns',
     register_kind='columns', read_table='tables',
-    Schema='schema', check_inputs='inputs',
-    MatrixSchema='matrices', read_libffm='matrices', Batches='batches',
+    as_source='sources', Source='sources',
+    Transformed='numbers', Widths='numbers', LogSquare='numbers',
+    SoftBins='numbers', Truth='numbers', Hashed='hashed', Cross='hashed',
+    HashedCross='hashed', Time='times', Days='times', Weighted='weighted',
+    Recent='weighted', Vector='weighted', Projected='weighted',
+    Ngrams='weighted',
+    Schema='infer', check_inputs='inputs',
+    MatrixSchema='matrices', read_libffm='libffm',
+    libffm_pieces='libffm', write_libffm='libffm', Batches='batches',
+    Stream='cache',
     Negatives='negatives', split='splits')
 _elsewhere = dict(
     load='recofm.datasets.movielens', planted='recofm.datasets.synthetic')
 _all_ = ['Field', 'as_fields', 'Vocabulary', 'Categorical', 'Numeric',
          'Bucketized', 'MultiValued', 'Text', 'Column', 'register_kind',
-         'read_table', 'Schema', 'check_inputs',
-         'MatrixSchema', 'read_libffm', 'Batches', 'Negatives', 'split',
-         'load', 'planted']
+         'Transformed', 'Widths', 'LogSquare', 'SoftBins', 'Truth', 'Hashed',
+         'Cross', 'HashedCross', 'Time', 'Days', 'Weighted', 'Recent',
+         'Vector', 'Projected', 'Ngrams', 'read_table', 'as_source', 'Source',
+         'Schema', 'check_inputs', 'MatrixSchema', 'read_libffm',
+         'libffm_pieces', 'write_libffm', 'Batches', 'Stream', 'Negatives',
+         'split', 'load', 'planted']
 
 def __getattr__(name):
     "The public name, from the page that defines it."

@@ -31,6 +31,7 @@ class Batches(PyDataset):
         target=None,     # Sequence of numbers; None: for prediction only
         batch_size=1024, # Examples a batch; the last may hold fewer
         mean_and_scale=None, # Of the training target; None: not known
+        weights=None,    # Of the examples, (examples,); None: all count 1
         **kwargs         # Of Keras' `PyDataset`
     ):
         super().__init__(**kwargs)
@@ -38,16 +39,21 @@ class Batches(PyDataset):
         self.batch_size = check_count('Batches', 'batch_size', batch_size)
         self.examples = examples_of(inputs)
         self.target = None if target is None else as_column(target)
-        if target is None or len(self.target) == self.examples: return
-        expected = f'Expected one target for each of {self.examples} examples'
-        raise ValueError(f'{expected}. Received {len(self.target)}')
+        self.weights = None
+        if weights is not None: self.weights = as_column(weights)[:, 0]
+        for name, given in dict(target=self.target, weight=weights).items():
+            if given is None or len(given) == self.examples: continue
+            expected = f'Expected one {name} for each of {self.examples}'
+            raise ValueError(f'{expected} examples. Received {len(given)}')
 
     def __len__(self): return -(-self.examples // self.batch_size)
 
     def __getitem__(self, i):
         rows = slice(i * self.batch_size, (i + 1) * self.batch_size)
         x = slice_inputs(self.inputs, rows)
-        return x if self.target is None else (x, self.target[rows])
+        if self.target is None: return x
+        if self.weights is None: return x, self.target[rows]
+        return x, self.target[rows], self.weights[rows]
 
 def as_column(target) -> np.ndarray:
     "The target as float32 (examples, 1)."

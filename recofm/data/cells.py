@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['families', 'kinds_of_key', 'shown', 'refuse', 'as_text', 'finite_cure', 'cure_for', 'is_missing', 'odd_cell',
-           'refuse_sets', 'as_float', 'as_arrow', 'refuse_inexact', 'whole_floats', 'whole_numbers', 'keys',
-           'refuse_type', 'numbers', 'size_cure', 'is_number', 'number_cure', 'plain_text', 'typed_number']
+           'refuse_sets', 'as_float', 'as_arrow', 'dictionaries', 'refuse_inexact', 'whole_floats', 'whole_numbers',
+           'keys', 'refuse_type', 'numbers', 'size_cure', 'is_number', 'number_cure', 'plain_text', 'typed_number']
 
 # %% ../../nbs/data/15_cells.ipynb #cf082627
 from decimal import Decimal
@@ -113,11 +113,17 @@ def refuse_sets(column, name):
         if isinstance(cell, (set, frozenset)):
             refuse(column, row, name, 'a list', cure_for(name, cell))
 
+def _of_lists(found) -> bool:
+    "Whether cells became lists, which Arrow makes of sets, too."
+    return pa.types.is_list(getattr(found, 'type', None) or pa.null())
+
 def _one_type(
     column, name, expected, wanted=None, cure=cure_for
 ) -> pa.Array:
     "The cells as one Arrow array, or the `ValueError` that names one."
-    if (found := _array(column)) is not None: return found
+    found = _array(column)
+    if found is None or _of_lists(found): refuse_sets(column, name)
+    if found is not None: return found
     cells = list(column)
     if (found := _array(cells)) is not None: return found   # it was sparse
     if all(map(is_missing, cells)): return pa.nulls(len(cells))
@@ -147,7 +153,6 @@ def as_arrow(
     "The column as one Arrow array, missing cells null."
     if isinstance(column, pa.ChunkedArray): column = column.combine_chunks()
     if not isinstance(column, pa.Array):
-        refuse_sets(column, name)
         column = _one_type(column, name, expected, wanted, cure)
     if isinstance(column, pa.ChunkedArray): column = column.combine_chunks()
     return _decoded(column)
@@ -164,6 +169,16 @@ def _decoded(found) -> pa.Array:
     if views or types.is_fixed_size_list(kind):
         return found.cast(pa.large_list(kind.value_type))
     return found
+
+# %% ../../nbs/data/15_cells.ipynb #e87ab2fb
+def dictionaries(
+    column # List, array, pandas Series or Arrow array
+) -> list:
+    "The parts of a column that stores its distinct cells; else none."
+    kind = type(getattr(column, 'dtype', None)).__name__
+    if kind == 'CategoricalDtype': column = _array(column)
+    if not pa.types.is_dictionary(getattr(column, 'type', pa.null())): return []
+    return [column] if isinstance(column, pa.Array) else column.chunks
 
 # %% ../../nbs/data/15_cells.ipynb #9db26e1a
 def refuse_inexact(column, x, name):

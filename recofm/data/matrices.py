@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['column_numbers', 'group_columns', 'named_columns', 'column_fields', 'places', 'is_sparse', 'check_finite',
            'as_matrix', 'spread', 'row_numbers', 'fullest', 'pack_rows', 'matrix_field', 'MatrixSchema', 'limited',
-           'whole_numbers', 'matrix_schema_from', 'libffm_entry', 'libffm_number', 'libffm_line', 'known_places',
-           'column_key', 'libffm_lines', 'read_libffm']
+           'whole_numbers', 'matrix_schema_from']
 
 # %% ../../nbs/data/38_matrices.ipynb #a8f26e92
 from dataclasses import asdict, dataclass
+from importlib import import_module
 import json
 from pathlib import Path
 import warnings
@@ -322,87 +322,9 @@ def load(cls:MatrixSchema,
     with reading(path, 'a MatrixSchema as it was saved'):
         return matrix_schema_from(read_json(path))
 
-# %% ../../nbs/data/38_matrices.ipynb #f28180c7
-def libffm_entry(
-    entry: str # 'field:index:value'
-) -> tuple:
-    "The three numbers of an entry, none beyond what can be kept of it."
-    f, i, x = entry.split(':')
-    f, i, x = int(f), int(i), libffm_number(x)
-    if 0 <= f < 2**31 and 0 <= i < 2**31: return f, i, x
-    raise ValueError
-
-def libffm_number(text: str) -> float:
-    "A number that float32 can hold."
-    if abs(x := float(text)) <= float(np.finfo('float32').max): return x
-    raise ValueError
-
-def libffm_line(
-    line: str,
-    number: int # Of the line, for messages
-) -> tuple[float, list]:
-    "The label and the (field, index, value) triples of a line."
-    try:
-        label, *entries = line.split()
-        if '_' in line: raise ValueError    # which Python takes in a number
-        return libffm_number(label), [libffm_entry(e) for e in entries]
-    except ValueError:
-        expected = "expected 'label field:index:value ...'"
-        limits = 'fields and indices below 2^31, numbers that float32 holds'
-        received = f'Received {line.strip()[:60]!r}'
-        message = f"Line {number}: {expected}, {limits}. {received}"
-        raise ValueError(message) from None
-
-# %% ../../nbs/data/38_matrices.ipynb #5deeaabe
-def known_places(
-    known: np.ndarray, # Sorted keys
-    key: np.ndarray    # Keys to look up
-) -> tuple[np.ndarray, np.ndarray]:
-    "The place of each key among the known ones, and which are among them."
-    if not len(known): return np.zeros(len(key), int), np.zeros(len(key), bool)
-    place = np.minimum(np.searchsorted(known, key), len(known) - 1)
-    return place, known[place] == key
-
-# %% ../../nbs/data/38_matrices.ipynb #3398e904
-def column_key(
-    pairs: np.ndarray # Field and index, int64 (n, 2)
-) -> np.ndarray:
-    "One number for each pair of field and index, int64 (n,)."
-    if (pairs < 0).any() or (pairs >= 2**31).any():
-        expected = f'Expected fields and indices from 0 to {2**31 - 1}'
-        received = f'Received {pairs.min()} to {pairs.max()}'
-        raise ValueError(f"{expected}. {received}")
-    return pairs[:, 0] * 2**31 + pairs[:, 1]
-
-def libffm_lines(
-    path # File of lines 'label field:index:value ...'
-) -> list:
-    "The label and the triples of each line that is not blank."
-    with reading(path, 'lines of libffm'):
-        with open(path, encoding='utf-8') as file:
-            lines = [(l, n) for n, l in enumerate(file, 1) if l.strip()]
-        found = [libffm_line(*line) for line in lines]
-        if found: return found
-        raise ValueError('expected at least one line. Received none')
-
-# %% ../../nbs/data/38_matrices.ipynb #f00a2a56
-def read_libffm(
-    path,        # File of lines 'label field:index:value ...'
-    columns=None # Of the training file, as given here; None: this is that file
-):
-    "Sparse rows, labels, and the columns: field and index, int64 (columns, 2)."
-    from scipy.sparse import csr_array
-    lines = libffm_lines(path)
-    labels = np.array([label for label, _ in lines], 'float32')
-    entries = np.array([e for _, found in lines for e in found]).reshape(-1, 3)
-    rows = np.repeat(np.arange(len(lines)), [len(found) for _, found in lines])
-    key = column_key(entries[:, :2].astype('int64'))
-    known = np.unique(key) if columns is None else column_key(columns)
-    place, found = known_places(known, key)
-    if not found.all():
-        some = f"{(~found).sum()} of {len(found)} entries"
-        lost = 'are of columns that training did not have, and are left out'
-        warnings.warn(f"{some} {lost}")
-    numbers = entries[found, 2], (rows[found], place[found])
-    X = csr_array(numbers, shape=(len(lines), len(known)))
-    return X, labels, np.stack([known // 2**31, known % 2**31], axis=1)
+# %% ../../nbs/data/38_matrices.ipynb #94d88d45
+def __getattr__(name):
+    "`read_libffm`, which has a page of its own, under its old name."
+    if name != 'read_libffm':
+        raise AttributeError(f'recofm.data.matrices has no {name!r}')
+    return import_module('recofm.data.libffm').read_libffm

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['headings', 'array_key', 'named_by', 'kind_words', 'kind_options', 'check_words', 'by_word', 'options_for', 'wish',
-           'wished_columns', 'check_named', 'asked_columns', 'check_target_name', 'check_share', 'shared_vocabularies',
-           'Schema', 'fit_columns', 'target_of', 'unit_of', 'side_by_side', 'plain_columns', 'array_names',
-           'arrays_by_column', 'restored', 'same_vocabulary', 'check_same_vocabulary', 'label_and_unit',
-           'check_restored']
+           'wished_columns', 'check_named', 'asked_columns', 'check_target_name', 'check_sides', 'check_share',
+           'shared_vocabularies', 'Schema', 'count_into', 'fit_columns', 'target_of', 'Target', 'scoring_cells',
+           'rows_with', 'is_source', 'batches_of', 'counted_in', 'count_all', 'aligned', 'side_by_side',
+           'plain_columns', 'array_names', 'arrays_by_column', 'restored', 'same_vocabulary', 'check_same_vocabulary',
+           'label_and_unit', 'check_restored']
 
 # %% ../../nbs/data/30_schema.ipynb #366f8432
 import re
@@ -17,16 +18,27 @@ from functools import partial, reduce
 from itertools import chain
 from pathlib import Path
 import numpy as np
+import pyarrow as pa
 from fastcore.basics import patch
+from tqdm import tqdm
 from .cells import numbers, refuse, shown
 from .columns import (
-    Categorical, Column, check_complete, clip_cure, kind_named, kinds)
+    Categorical, Column, check_complete, clip_cure, kind_named, kinds,
+    merge_moments, moments_of, names_read)
 from .fields import check_count, sides
 from .files import (
     FORMAT, formats, load_pair, read_content, reading, save_pair)
+from .hashed import Cross, Hashed, HashedCross
 from .inputs import mean_and_scale
-from .tables import as_frame, check_columns, with_hint
+from .numbers import (
+    LogSquare, SoftBins, Transformed, Truth, Widths)
+from .sources import among_rows, as_source, is_files
+from .tables import as_frame, check_columns, check_names, with_hint
+from .times import Days, Time
 from .vocabulary import merge_counts
+from .weighted import (
+    Ngrams, Projected, Recent, Vector, Weighted)
+from .weights import check_weight_name, weights_of
 
 # %% ../../nbs/data/30_schema.ipynb #6feb256b
 def named_by(
@@ -158,7 +170,8 @@ def asked_columns(
     arguments: dict # Of `Schema.fit`, by name, all but the rows
 ) -> list[Column]:
     "The unfitted columns that a schema of these arguments would have."
-    words = {n: a for n, a in arguments.items() if n not in ('target', 'share')}
+    apart = 'target', 'share', 'weight', 'at_scoring'
+    words = {n: a for n, a in arguments.items() if n not in apart}
     named = {side: words.pop(side, ()) for side in sides}
     return wished_columns(named, words, words.pop('dim', 16))
 
@@ -169,10 +182,21 @@ def check_target_name(columns, target):
     if not isinstance(target, str) or not target:
         expected = 'target= expects the name of a column'
         raise ValueError(f'{expected}. Received: {target!r}')
-    if target not in [c.name for c in columns]: return
+    if target not in [*names_read(columns), *(c.name for c in columns)]: return
     expected = f'target= names {target!r}, which must not stand in'
     sided = 'user=, item= or context='
     raise ValueError(f'{expected} {sided}: the model would be shown the answer')
+
+# %% ../../nbs/data/30_schema.ipynb #8d54cb08
+def check_sides(columns):
+    "A `ValueError` where one reads what stands on another side."
+    side_of = {c.name: c.side for c in columns}
+    for c in columns:
+        for name in c.reads:
+            if side_of.get(name, c.side) == c.side: continue
+            expected = f'Column {c.name!r}: expected to read {c.side}s only'
+            received = f'{name!r}, of the {side_of[name]}'
+            raise ValueError(f'{expected}. Received {received}')
 
 # %% ../../nbs/data/30_schema.ipynb #81081f8e
 def check_share(
@@ -213,14 +237,21 @@ class Schema:
     columns: list           # Fitted kinds of column
     label: str|None=None    # Name of the target's column
     mean_and_scale: tuple|None=None # Of a target that is not 0 or 1
+    weight: str|None=None   # Name of the column of the rows' weights
+    at_scoring: dict|None=None # Cells of columns that a table may lack
 
     @property
     def fields(self): return [c.field for c in self.columns]
 
 # %% ../../nbs/data/30_schema.ipynb #3c8b58dd
-def fit_columns(frame, columns, share=()) -> list[Column]:
-    "The columns, fit on the rows of `frame`."
-    counted = {c.name: c.count(frame[c.name]) for c in columns}
+def count_into(counted: dict, part, columns) -> dict:
+    "What was counted of each column, by its name, with one more part."
+    own = {c.name: c.count(c.taken(part)) for c in columns}
+    if not counted: return own
+    return {c.name: c.merge(counted[c.name], own[c.name]) for c in columns}
+
+def fit_columns(counted, columns, share=()) -> list[Column]:
+    "The columns, fit on what was counted."
     shared = shared_vocabularies(columns, counted, share)
     first = {name: names[0] for names in share for name in names}
     columns = [replace(c, shared=first[c.name]) if c.name in first else c
@@ -239,20 +270,109 @@ def target_of(frame, label) -> np.ndarray:
     refuse(frame[label], int(wrong.argmax()), label,
            'a target that float32 can hold', clip_cure(label, -1e6, 1e6))
 
-def unit_of(y) -> tuple|None:
-    "Mean and standard deviation of a target; None for zeros and ones."
-    return None if np.isin(y, (0, 1)).all() else mean_and_scale(y)
+@dataclass(frozen=True)
+class Target(Column):
+    "The column to predict, which is counted as the others are."
+    name: str # Of the column
+    takes_numbers = True
+
+    def count(self, column):
+        y = target_of({self.name: column}, self.name)
+        return np.isin(y, (0, 1)).all(), moments_of(y)
+
+    def merge(self, one, other):
+        return one[0] and other[0], merge_moments(one[1], other[1])
+
+    def finish(self, counted, vocabulary=None):
+        "Mean and standard deviation; None for zeros and ones."
+        truths, m = counted
+        if truths: return None
+        if m.low == m.high: return mean_and_scale([m.low])
+        return float(m.mean), float(np.sqrt(m.squares / m.n))
+
+# %% ../../nbs/data/30_schema.ipynb #f9c1a103
+def scoring_cells(given, columns) -> dict|None:
+    "What stands in columns that a table lacks, each as its kind takes it."
+    if not given: return None
+    if not isinstance(given, dict):
+        expected = "at_scoring= expects a cell by column, such as {'place': 1}"
+        raise ValueError(f'{expected}. Received: {given!r}')
+    return {name: _scoring_cell(name, cell, columns)
+            for name, cell in given.items()}
+
+def _scoring_cell(name, cell, columns):
+    "The cell that was meant, where the columns can take it."
+    names, plain = names_read(columns), isinstance(cell, (str, int, float))
+    if name not in names or not plain:
+        expected = f'at_scoring= expects plain cells of columns among {names}'
+        raise ValueError(f'{expected}. Received: {name}={cell!r}')
+    alone = [c for c in columns if c.reads == (name,)]
+    if alone and isinstance(cell, str): cell = alone[0].from_text(cell)
+    for c in alone: c.encode(c.taken({name: [cell]}))
+    return cell
+
+# %% ../../nbs/data/30_schema.ipynb #cb2d2290
+def rows_with(
+    rows, # Table, Arrow table, or list of dictionaries
+    names # Of columns that must be there
+):
+    "Rows whose columns can be asked for by name; Arrow's stay as they are."
+    arrow = isinstance(rows, (pa.Table, pa.RecordBatch))
+    if not (arrow and rows.num_rows): rows, arrow = as_frame(rows), False
+    if not arrow: check_columns(rows, names)
+    else: check_names(rows.schema.names, names)
+    return rows
+
+def is_source(
+    rows # What `Schema.fit` was given
+) -> bool:
+    "Whether rows are to be read, rather than being a table in memory."
+    from pandas import DataFrame
+    if isinstance(rows, (DataFrame, dict)): return False
+    return is_files(rows) or not isinstance(rows, (list, tuple))
+
+def batches_of(source, names):
+    "Its batches, each with the piece, its first row there, and its rows."
+    for piece in source.pieces:
+        first = 0
+        for batch in piece.batches(names):
+            yield batch, (piece.place, first, batch.num_rows)
+            first += batch.num_rows
+
+def counted_in(source, columns) -> dict:
+    "What the rows of a source tell of the columns, by name."
+    names, counted, rows = names_read(columns), {}, 0
+    with tqdm(total=source.rows, unit=' rows', disable=None) as bar:
+        for batch, about in batches_of(source, names):
+            with among_rows(*about):
+                counted = count_into(counted, batch, columns)
+            rows += batch.num_rows
+            bar.update(batch.num_rows)
+    if rows: return counted
+    raise ValueError('Expected rows. Received a source without any')
+
+def count_all(rows, columns) -> dict:
+    "The same of a table in memory, or of what a source can be made of."
+    names = names_read(columns)
+    if not is_source(rows):
+        return count_into({}, rows_with(rows, names), columns)
+    parsed = names_read([c for c in columns if c.takes_numbers])
+    source = as_source(rows).with_numbers(parsed)
+    check_names(source.names, names)
+    return counted_in(source, columns)
 
 # %% ../../nbs/data/30_schema.ipynb #6afa029f
 @patch(cls_method=True)
 def fit(cls:Schema,
-    frame,                # The rows that training may see, and no others
+    rows,                 # Those of training alone: a table, or a source
     target: str|None=None,# Column of the target
     user=(),    # Columns of the user, or one; the first is the user's key
     item=(),    # Those of the item, likewise
     context=(), # Those of the moment
     dim: int=16,# Length of the vectors of factors
     share=(),   # Groups that share a vocabulary: `[('film', 'clicked')]`
+    weight: str|None=None,# Column of the rows' weights; None: all count 1
+    at_scoring=None, # Cells of columns that are not known then: `{'rank': 1}`
     **words     # Kinds, `numeric=['age']`, and options, `min_count=2`
 ) -> Schema:
     "A schema fit on the training rows; a name alone is categorical."
@@ -260,15 +380,18 @@ def fit(cls:Schema,
     columns = wished_columns(named, words, dim)
     check_target_name(columns, target)
     check_share(share, columns)
-    frame = as_frame(frame)
-    check_columns(frame, [c.name for c in columns] + [target] * bool(target))
-    unit = unit_of(target_of(frame, target)) if target else None
-    return cls(fit_columns(frame, columns, share), target, unit)
+    check_weight_name(weight, names_read(columns), target)
+    counted_columns = columns + [Target(target)] * bool(target)
+    counted = count_all(rows, counted_columns)
+    unit = counted_columns[-1].finish(counted[target]) if target else None
+    columns = fit_columns(counted, columns, share)
+    cells = scoring_cells(at_scoring, columns)
+    return cls(columns, target, unit, weight, cells)
 
 # %% ../../nbs/data/30_schema.ipynb #10971543
 headings = 'field', 'side', 'kind', 'rows', 'slots', 'learned from training'
 
-def _aligned(
+def aligned(
     rows,   # Of strings
     right=()# Numbers of the columns that stand at the right
 ) -> str:
@@ -288,7 +411,22 @@ def __str__(self:Schema) -> str:
         sizes = f'{f.size:,}', str(f.slots)
         kind = type(c).__name__.lower()
         rows.append((f.name, f.side or '', kind, *sizes, c.describe()))
-    return _aligned(rows, right=(3, 4))
+    return aligned(rows, right=(3, 4))
+
+# %% ../../nbs/data/30_schema.ipynb #2a6307a1
+@patch
+def for_scoring(self:Schema, rows):
+    "The rows, with the same cell in each where a column lacks."
+    if not self.at_scoring: return rows
+    arrow = isinstance(rows, (pa.Table, pa.RecordBatch))
+    table = rows if arrow else as_frame(rows)
+    names = table.schema.names if arrow else table.columns
+    cells = {n: c for n, c in self.at_scoring.items() if n not in names}
+    if not arrow: return table.assign(**cells) if cells else table
+    for name, cell in cells.items():
+        column = pa.array([cell] * table.num_rows)
+        table = table.append_column(name, column)
+    return table
 
 # %% ../../nbs/data/30_schema.ipynb #f642e7af
 def side_by_side(encoded, rows: int) -> dict:
@@ -306,9 +444,9 @@ def inputs(self:Schema,
     frame # Table, Arrow table, or list of dictionaries; no target needed
 ):
     "A model's inputs: ids int32 (rows, slots), with values where not all 1."
-    frame = as_frame(frame)
-    check_columns(frame, [c.name for c in self.columns])
-    encoded = [c.encode(frame[c.name]) for c in self.columns]
+    frame = self.for_scoring(frame)
+    frame = rows_with(frame, names_read(self.columns))
+    encoded = [c.encode(c.taken(frame)) for c in self.columns]
     if all(v is None for _, v in encoded):
         return np.concatenate([ids for ids, _ in encoded], axis=1)
     return side_by_side(encoded, len(frame))
@@ -321,9 +459,17 @@ def target(self:Schema,
     "The target of each row, float32 (rows,); every one must be a number."
     if self.label is None:
         raise ValueError('This schema was fit without target=')
-    frame = as_frame(frame)
-    check_columns(frame, [self.label])
+    frame = rows_with(frame, [self.label])
     return target_of(frame, self.label).astype('float32')
+
+# %% ../../nbs/data/30_schema.ipynb #f2c23675
+@patch
+def weights(self:Schema,
+    frame # Table, Arrow table, or list of dictionaries
+) -> np.ndarray|None:
+    "The weight of each row, float32 (rows,); None where all count alike."
+    if self.weight is None: return None
+    return weights_of(rows_with(frame, [self.weight]), self.weight)
 
 # %% ../../nbs/data/30_schema.ipynb #649990bf
 @patch
@@ -336,22 +482,43 @@ def batches(self:Schema,
     frame = as_frame(frame)
     there = self.label in frame.columns
     y = self.target(frame) if there else None
-    return Batches(self.inputs(frame), y, batch_size, self.mean_and_scale)
+    weights = self.weights(frame) if there else None
+    return Batches(self.inputs(frame), y, batch_size, self.mean_and_scale,
+                   weights)
+
+# %% ../../nbs/data/30_schema.ipynb #ad35d7c8
+@patch
+def stream(self:Schema,
+    source,     # What `as_source` takes: files, Arrow tables, readers
+    cache=None, # Folder for a cache of the encoded rows; None: none
+    **options   # Of `Stream`: `batch_size`, `shuffle`, `window`, `shard`
+):
+    "The rows of a source as examples, in bounded memory."
+    from recofm.data.cache import Stream    # imports Keras
+    found = Stream(self, source, **options)
+    return found if cache is None else found.cached(cache)
 
 # %% ../../nbs/data/30_schema.ipynb #bf49fc60
 @patch
-def save(self:Schema,
-    folder # Made where it is missing
-):
-    "Write `schema.json` and `schema.npz` into the folder, both or neither."
+def taken_apart(self:Schema) -> tuple[dict, dict]:
+    "What a schema is: plain JSON, and the arrays of its columns by name."
     plain = [dict(kind=type(c).__name__, **c.arguments())
              for c in self.columns]
     unit = self.mean_and_scale
     content = dict(format=FORMAT, label=self.label, columns=plain,
                    mean_and_scale=unit and list(map(float, unit)))
+    if self.weight is not None: content['weight'] = self.weight
+    if self.at_scoring: content['at_scoring'] = self.at_scoring
     arrays = {f'{i}.{name}': a for i, c in enumerate(self.columns)
               for name, a in c.arrays().items()}
-    save_pair(folder, 'schema', content, arrays)
+    return content, arrays
+
+@patch
+def save(self:Schema,
+    folder # Made where it is missing
+):
+    "Write `schema.json` and `schema.npz` into the folder, both or neither."
+    save_pair(folder, 'schema', *self.taken_apart())
 
 # %% ../../nbs/data/30_schema.ipynb #824fec20
 array_key = re.compile(r'(0|[1-9][0-9]*)\.(\w+)', re.ASCII)
@@ -402,7 +569,7 @@ def same_vocabulary(one, other) -> bool:
     "Whether two columns hold the same values, with or without a missing one."
     one, other = (getattr(c, 'vocabulary', None) for c in (one, other))
     if one is None or other is None or one.size != other.size: return False
-    return np.array_equal(one.values, other.values)
+    return one.cells.equals(other.cells)
 
 def check_same_vocabulary(columns):
     "A `ValueError` where columns that share a vocabulary hold two."
@@ -460,4 +627,7 @@ def load(cls:Schema,
                    in zip(plain, arrays_by_column(arrays, len(plain)))]
         label, unit = label_and_unit(content)
         check_restored(columns, label)
-        return cls(columns, label, unit)
+        weight = content.get('weight')
+        check_weight_name(weight, [c.name for c in columns], label)
+        cells = scoring_cells(content.get('at_scoring'), columns)
+        return cls(columns, label, unit, weight, cells)

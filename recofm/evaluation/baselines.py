@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['cell_types', 'key_cells', 'GlobalMean', 'smoothing_of', 'ItemMean', 'column_kinds', 'as_read', 'value_sets',
-           'unless_empty', 'as_numbers', 'one_hot', 'OneHotLogistic', 'part_reports', 'baselines']
+           'unless_empty', 'as_numbers', 'Pairs', 'one_hot', 'OneHotLogistic', 'part_reports', 'baselines']
 
 # %% ../../nbs/evaluation/20_baselines.ipynb #33c670b5
 from functools import partial
@@ -12,10 +12,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from ..data.cells import as_arrow, keys, numbers
-from ..data.columns import Column, distinct_cells
+from ..data.columns import Column, distinct_cells, names_read
 from ..data.schema import by_word, check_words, named_by, wish
 from ..data.tables import check_columns
+from ..data.weights import weights_of
 from .metrics import report
+from scipy.sparse import csr_array
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.impute import SimpleImputer
@@ -33,6 +36,11 @@ def _target(frame, name):
     if not bad: return target
     expected = f'Target {name!r}: expected finite numbers'
     raise ValueError(f'{expected}. Received {bad} of {len(target)} missing')
+
+# %% ../../nbs/evaluation/20_baselines.ipynb #d2803163
+def _weights(frame, name):
+    "The weights of the rows, or None."
+    return None if name is None else weights_of(frame, name)
 
 # %% ../../nbs/evaluation/20_baselines.ipynb #988949dd
 def cell_types(frame, columns, before=None):
@@ -65,10 +73,13 @@ class GlobalMean:
     "Predicts the mean of the training target for every row."
     def fit(self,
         frame, # Training rows, one at least
-        target # Name of the column to predict, numbers
+        target,# Name of the column to predict, numbers
+        weight=None # That of the rows' weights
     ):
         "Take the mean; returns itself."
-        self.mean = float(_target(frame, target).mean())
+        weights = _weights(frame, weight)
+        values = _target(frame, target)
+        self.mean = float(np.average(values, weights=weights))
         return self
 
     def predict(self,
@@ -107,17 +118,23 @@ class ItemMean:
 
     def fit(self,
         frame, # Training rows; those without an item count for the mean only
-        target # Name of the column to predict, numbers
+        target,# Name of the column to predict, numbers
+        weight=None # That of the rows' weights
     ):
         "Take the means and shrink them; returns itself."
         self.types = cell_types(frame, [self.column])
         values = _target(frame, target)
         items = key_cells(frame[self.column], self.column)
-        self.mean, self.strength = float(values.mean()), self.smoothing
+        weights = _weights(frame, weight)
+        if weights is None: weights = np.ones(len(values))
+        self.mean = float(np.average(values, weights=weights))
+        self.strength = self.smoothing
         if self.strength is None: self.strength = smoothing_of(items, values)
-        groups = pd.Series(values).groupby(items)
-        trust = groups.size() / (groups.size() + self.strength)
-        self.means = self.mean + trust * (groups.mean() - self.mean)
+        total = pd.Series(weights, dtype='float64').groupby(items).sum()
+        total = total[total > 0]
+        means = pd.Series(weights * values).groupby(items).sum() / total
+        trust = total / (total + self.strength)
+        self.means = self.mean + trust * (means[total.index] - self.mean)
         return self
 
     def predict(self,
@@ -153,7 +170,7 @@ def as_read(frame, columns):
 def value_sets(frame, column):
     "The values in each cell of a frame's only column, each with a one."
     codes, cells = distinct_cells(frame.iloc[:, 0], column.name)
-    sets = [dict.fromkeys(column.values(cell), 1) for cell in cells]
+    sets = [dict.fromkeys(column.values(cell), 1) for cell in cells.to_pylist()]
     return [sets[code] for code in codes]
 
 def unless_empty(frame, column):
@@ -165,13 +182,33 @@ def as_numbers(frame):
     "The columns of a frame as float64, missing as NaN."
     return np.stack([numbers(frame[n], n) for n in frame.columns], axis=1)
 
+# %% ../../nbs/evaluation/20_baselines.ipynb #93067ceb
+class Pairs(TransformerMixin, BaseEstimator):
+    "A column as its own (id, value) pairs, a sparse row for each example."
+    def __init__(self, column): self.column = column
+
+    def fit(self, X, y=None):
+        "Fit the column on the rows; returns itself."
+        self.column_ = self.column.fit(self.column.taken(X))
+        return self
+
+    def transform(self, X):
+        "The pairs of each row as a sparse matrix, (rows, ids)."
+        ids, values = self.column_.encode(self.column_.taken(X))
+        values = np.ones(ids.shape) if values is None else values
+        begin = np.arange(len(ids) + 1) * ids.shape[1]
+        shape = len(ids), self.column_.field.size
+        found = csr_array((values.ravel(), ids.ravel(), begin), shape)
+        found.sum_duplicates()
+        return found
+
 # %% ../../nbs/evaluation/20_baselines.ipynb #8fc73b16
 def one_hot(
     columns, # Names of all columns to read, or kinds of column
     **words  # How to read names, as in `Schema.fit`: `numeric=['age']`
 ) -> ColumnTransformer:
     "A row as zeros, ones and standardised numbers, by scikit-learn."
-    of = {form: [] for form in ('value', 'number', 'values')}
+    of = {form: [] for form in ('value', 'number', 'values', 'pairs')}
     for c in column_kinds(columns, words): of[c.form].append(c)
     reader = FunctionTransformer(as_read, kw_args=dict(columns=of['value']))
     single = make_pipeline(reader, OneHotEncoder(handle_unknown='ignore'))
@@ -180,8 +217,9 @@ def one_hot(
                            StandardScaler())
     steps = [('single', single, [c.name for c in of['value']]),
              ('numeric', number, [c.name for c in of['number']])]
-    return ColumnTransformer([*steps, *map(_several, of['values'])],
-                             sparse_threshold=1)
+    steps += [*map(_several, of['values'])]
+    steps += [(c.name, Pairs(c), list(c.reads)) for c in of['pairs']]
+    return ColumnTransformer(steps, sparse_threshold=1)
 
 def _several(column):
     "The step of a column whose cells hold several values."
@@ -197,25 +235,27 @@ class OneHotLogistic:
         C=1.,    # Inverse of the L2 penalty, above 0: smaller shrinks more
         **words  # How to read names, as in `one_hot`
     ):
-        self.columns = [c.name for c in column_kinds(columns, words)]
+        self.columns = names_read(column_kinds(columns, words))
         model = LogisticRegression(C=C, solver='newton-cg')
         self.model = make_pipeline(one_hot(columns, **words), model)
 
     def fit(self,
         frame, # Training rows with all columns
-        target # Name of the column to predict: 0 or 1, both present
+        target,# Name of the column to predict: 0 or 1, both present
+        weight=None # That of the rows' weights
     ):
         "Find the weights; returns itself."
         values = _target(frame, target)
         if len(odd := np.setdiff1d(values, [0, 1])):
             expected = f'Target {target!r}: expected 0 or 1'
             raise ValueError(f'{expected}. Received {odd[:5].tolist()}')
-        return self.fit_to(frame, values)
+        return self.fit_to(frame, values, _weights(frame, weight))
 
-    def fit_to(self, frame, values):
+    def fit_to(self, frame, values, weights=None):
         "Find the weights for targets that were checked; returns itself."
         self.types = cell_types(frame, self.columns)
-        self.model.fit(frame[self.columns], values)
+        named = {f'{self.model.steps[-1][0]}__sample_weight': weights}
+        self.model.fit(frame[self.columns], values, **named)
         return self
 
     def predict(self,
@@ -230,11 +270,14 @@ def part_reports(
     predict,      # From a frame to the predictions of its rows
     parts: dict,  # {name: rows to report on}
     target,       # Column that is predicted
-    task='click'  # As `report` takes it
+    task='click', # As `report` takes it
+    weight=None   # Name of the column of the rows' weights
 ) -> dict:
     "The metrics on every part, by (part, metric)."
-    reports = {name: report(_target(part, target), predict(part), task)
-               for name, part in parts.items()}
+    def reported(part):
+        y, weights = _target(part, target), _weights(part, weight)
+        return report(y, predict(part), task, weights)
+    reports = {name: reported(part) for name, part in parts.items()}
     return {(name, metric): value for name, found in reports.items()
             for metric, value in found.items()}
 

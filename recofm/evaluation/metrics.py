@@ -48,6 +48,17 @@ def _pair(target, prediction):
         raise ValueError(f'{expected}. Received {found}')
     return target, prediction
 
+# %% ../../nbs/evaluation/10_metrics.ipynb #6e243fe4
+def _weights(weights, target):
+    "The weights as a column (n,), one at least above 0; None: all alike."
+    if weights is None: return None
+    weights = _column(weights, 'Weights')
+    if len(weights) == len(target) and weights.min() >= 0 and weights.any():
+        return weights.astype('float64')
+    expected = f'Expected {len(target)} weights of at least 0, one above'
+    received = f'{len(weights)} from {weights.min():g} to {weights.max():g}'
+    raise ValueError(f'{expected}. Received {received}')
+
 # %% ../../nbs/evaluation/10_metrics.ipynb #13546a64
 def _classes(target):
     "`target`, if it holds nothing but 0 and 1."
@@ -67,55 +78,67 @@ def _unit(values, owner):
 # %% ../../nbs/evaluation/10_metrics.ipynb #1b9561da
 def auc(
     target,     # Of 0 and 1, both present; shape (n,) or (n, 1)
-    prediction  # Probabilities or scores, (n,) or (n, 1); their order counts
+    prediction, # Probabilities or scores, (n,) or (n, 1); their order counts
+    weights=None # Of the rows, at least 0; None: all alike
 ) -> float:     # In [0, 1], .5 for a constant; ValueError with one class only
     "The share of pairs (positive, negative) in right order; ties one half."
     target, prediction = _pair(target, prediction)
-    if len(np.unique(_classes(target))) == 1:
+    weights = _weights(weights, target)
+    counted = target if weights is None else target[weights > 0]
+    if len(np.unique(_classes(counted))) == 1:
         expected = 'Target: expected both classes'
-        raise ValueError(f'{expected}. Received {target[0]:g} only')
-    return float(roc_auc_score(target, prediction))
+        raise ValueError(f'{expected}. Received {counted[0]:g} only')
+    return float(roc_auc_score(target, prediction, sample_weight=weights))
 
 # %% ../../nbs/evaluation/10_metrics.ipynb #9338f6e9
 def logloss(
     target,     # In [0, 1], shape (n,) or (n, 1)
-    prediction  # Probabilities, (n,) or (n, 1); clipped by their type's eps
+    prediction, # Probabilities, (n,) or (n, 1); clipped by their type's eps
+    weights=None # Of the rows, at least 0; None: all alike
 ) -> float:     # In nats, >= 0; ValueError where a number is not in [0, 1]
     "The mean cross entropy of `prediction`."
     target, prediction = _pair(target, prediction)
     eps = np.finfo(prediction.dtype).eps
     p = np.clip(_unit(prediction, 'Prediction'), eps, 1 - eps)
     p, y = p.astype('float64'), _unit(target, 'Target').astype('float64')
-    return float(-np.mean(y*np.log(p) + (1 - y)*np.log1p(-p)))
+    said = y*np.log(p) + (1 - y)*np.log1p(-p)
+    return float(-np.average(said, weights=_weights(weights, y)))
 
 # %% ../../nbs/evaluation/10_metrics.ipynb #fbb07dd1
 def accuracy(
     target,      # Of 0 and 1, shape (n,) or (n, 1)
     prediction,  # Probabilities or scores, (n,) or (n, 1)
-    threshold=.5 # A prediction above it says 1, an equal one 0, as in Keras
+    threshold=.5,# A prediction above it says 1, an equal one 0, as in Keras
+    weights=None # Of the rows, at least 0; None: all alike
 ) -> float:      # In [0, 1]
     "The share of rows whose prediction, cut at `threshold`, is right."
     target, prediction = _pair(target, prediction)
-    return float(accuracy_score(_classes(target) == 1, prediction > threshold))
+    decided = _classes(target) == 1, prediction > threshold
+    weights = _weights(weights, target)
+    return float(accuracy_score(*decided, sample_weight=weights))
 
 # %% ../../nbs/evaluation/10_metrics.ipynb #f7e2a547
 def rmse(
     target,     # Real numbers, shape (n,) or (n, 1)
-    prediction  # In the target's unit, (n,) or (n, 1)
+    prediction, # In the target's unit, (n,) or (n, 1)
+    weights=None # Of the rows, at least 0; None: all alike
 ) -> float:     # In the target's unit, >= 0
     "The root of the mean squared error."
+    weights = _weights(weights, np.ravel(target))
     pair = (x.astype('float64') for x in _pair(target, prediction))
     with np.errstate(over='ignore'):    # infinite says it
-        return float(root_mean_squared_error(*pair))
+        return float(root_mean_squared_error(*pair, sample_weight=weights))
 
 # %% ../../nbs/evaluation/10_metrics.ipynb #65cfe48c
 def mae(
     target,     # Real numbers, shape (n,) or (n, 1)
-    prediction  # In the target's unit, (n,) or (n, 1)
+    prediction, # In the target's unit, (n,) or (n, 1)
+    weights=None # Of the rows, at least 0; None: all alike
 ) -> float:     # In the target's unit, >= 0
     "The mean absolute error."
+    weights = _weights(weights, np.ravel(target))
     pair = (x.astype('float64') for x in _pair(target, prediction))
-    return float(mean_absolute_error(*pair))
+    return float(mean_absolute_error(*pair, sample_weight=weights))
 
 # %% ../../nbs/evaluation/10_metrics.ipynb #1c634daa
 _tasks = {'click': (auc, logloss, accuracy), 'rating': (rmse, mae)}
@@ -123,11 +146,12 @@ _tasks = {'click': (auc, logloss, accuracy), 'rating': (rmse, mae)}
 def report(
     target,      # Shape (n,) or (n, 1); of 0 and 1, both present, for 'click'
     prediction,  # Shape (n,) or (n, 1); probabilities for 'click'
-    task='click' # Or 'rating'
+    task='click', # Or 'rating'
+    weights=None # Of the rows, at least 0; None: all alike
 ) -> dict:       # `{'auc', 'logloss', 'accuracy'}` or `{'rmse', 'mae'}`, floats
     "The metrics of one task by name."
     if task not in _tasks:
         expected = f'Expected task to be one of {list(_tasks)}'
         raise ValueError(f'{expected}. Received {task!r}')
-    return {metric.__name__: metric(target, prediction)
+    return {metric.__name__: metric(target, prediction, weights=weights)
             for metric in _tasks[task]}

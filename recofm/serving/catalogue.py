@@ -17,10 +17,11 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from ..data.cells import plain_text, shown
+from ..data.columns import names_read
 from ..data.files import (
     FORMAT, array_named, check_only, load_pair, reading, save_pair)
 from ..data.inputs import check_inputs
-from ..data.schema import Schema, side_by_side
+from ..data.schema import Schema, check_sides, side_by_side
 from ..data.tables import check_columns
 from ..data.vocabulary import (
     Vocabulary, check_offsets, fit_vocabulary, from_arrays, lookup, pack,
@@ -31,6 +32,7 @@ def key_columns(
     schema: Schema
 ) -> tuple[str, str]:
     "Names of the columns that name a user and an item; both must be there."
+    check_sides(schema.columns)
     return key_column(schema, 'user'), key_column(schema, 'item')
 
 def key_column(schema, side) -> str:
@@ -62,7 +64,7 @@ def encode_side(
     frame: pd.DataFrame  # One row for each key
 ) -> dict:
     "ids int32 and values float32 of these columns, (rows, slots) each."
-    encoded = [c.encode(frame[c.name]) for c in columns]
+    encoded = [c.encode(c.taken(frame)) for c in columns]
     return side_by_side(encoded, len(frame))
 
 # %% ../../nbs/serving/05_catalogue.ipynb #009f2199
@@ -148,7 +150,8 @@ def fit(cls:Catalogue,
     user, item = key_columns(schema)
     sides = {s: [c for c in schema.columns if c.side == s]
              for s in ('user', 'item')}
-    needed = [c.name for columns in sides.values() for c in columns]
+    frame = frame.assign(**schema.at_scoring or {})
+    needed = names_read([*sides['user'], *sides['item']])
     check_columns(frame, needed + [n for n in (label, year) if n])
     users, of_users = rows_by_key(frame, user)
     items, of_items = rows_by_key(frame, item)

@@ -9,6 +9,7 @@ __all__ = ['recommend', 'encode_context', 'typed_cell', 'candidates', 'top']
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
+from ..data.columns import names_read
 from ..data.fields import check_count
 from ..data.inputs import needs_values, slot_fields
 from ..data.schema import Schema
@@ -22,16 +23,19 @@ def encode_context(
 ) -> dict:
     "ids and values of the context side, one row; what is not said is missing."
     columns = [c for c in schema.columns if c.side == 'context']
-    context, names = context or {}, [c.name for c in columns]
+    names, context = names_read(columns), context or {}
     if stray := sorted(set(context) - set(names)):
         expected = f'Expected context among {names}'
         raise ValueError(f'{expected}. Received {stray}')
-    cells = {c.name: [typed_cell(c, context.get(c.name))] for c in columns}
+    context = (schema.at_scoring or {}) | context
+    cells = {n: [typed_cell(columns, n, context.get(n))] for n in names}
     return encode_side(columns, pd.DataFrame(cells, index=[0], dtype=object))
 
-def typed_cell(column, cell):
+def typed_cell(columns, name, cell):
     "The cell that was meant: what a person typed for a column is text."
-    return column.from_text(cell) if isinstance(cell, str) else cell
+    if not isinstance(cell, str): return cell
+    alone = [c for c in columns if c.reads == (name,)]
+    return alone[0].from_text(cell) if alone else cell
 
 # %% ../../nbs/serving/20_recommend.ipynb #863f51ae
 def candidates(

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['epoch_order', 'groups_of', 'prefetched', 'rows_of', 'steps_in_a_loop', 'group_function', 'sees_batches',
            'steps_together', 'Keeper', 'in_turn', 'Groups', 'TrainsInGroups', 'split_off', 'batches_in_order',
-           'checked_weights', 'size_of_batches', 'begun_by', 'fit_in_groups', 'can_group']
+           'checked_weights', 'size_of_batches', 'held_out', 'begun_by', 'fit_groups', 'fit_in_groups', 'can_group']
 
 # %% ../../nbs/training/20_epochs.ipynb #b15df12c
 import math
@@ -290,7 +290,7 @@ def size_of_batches(
     "How many examples a batch has where nobody says: Keras' way, or many."
     return math.ceil(examples / steps) if steps else 2**14
 
-def _held_out(validation_data, batch_size, size=None, steps=None):
+def held_out(validation_data, batch_size, size=None, steps=None):
     "Arrays to validate on as batches, a data set as it came."
     if not isinstance(validation_data, (tuple, list)): return validation_data
     usual = size_of_batches(len(validation_data[1]), steps)
@@ -315,42 +315,55 @@ def begun_by(
         return epoch, known.order_seed
     return first
 
+# %% ../../nbs/training/20_epochs.ipynb #cca3f0e5
+def fit_groups(
+    model,           # A compiled `TrainsInGroups`
+    groups_from,     # Of (batch size, steps, epochs, seed): a generator
+    examples: int,   # In an epoch
+    batch_size: int, # Examples in a batch
+    most: int=64,    # Steps in a call, at most
+    epochs=1,        # Number of the last
+    initial_epoch=0, # Number of the first
+    callbacks=None,  # As in Keras
+    **kwargs         # Of Keras' `fit`
+):
+    "Keras' `fit` of groups of batches, many steps to a call."
+    batches = math.ceil(examples / batch_size)
+    steps = steps_together(batches, callbacks, most)
+    callbacks = in_turn(callbacks)
+    first = begun_by(callbacks, model, initial_epoch)
+    def groups():
+        epoch, seed = first()
+        return groups_from(batch_size, steps, range(epoch, epochs), seed)
+    own = dict(epochs=epochs, initial_epoch=initial_epoch, shuffle=False,
+               callbacks=callbacks)
+    with closing(Groups(groups, batches, steps)) as data:
+        return keras.Model.fit(model, data, **own, **kwargs)
+
 # %% ../../nbs/training/20_epochs.ipynb #0787a924
 def fit_in_groups(
     model, x, y,           # A compiled `TrainsInGroups`; checked data
     batch_size=None,       # Examples a batch; None: 32, as in Keras
-    epochs=1,              # Number of the last
-    initial_epoch=0,       # Number of the first
     sample_weight=None,    # (examples,)
     validation_split=0.,   # Share of the examples, the last, to validate on
     validation_data=None,  # As in Keras
-    validation_steps=None, # How many batches of it; None: all
     validation_batch_size=None, # As in Keras; None: a size that is quick
     shuffle=True,          # Whether each epoch has an order of its own
-    callbacks=None,        # As in Keras
-    **kwargs               # Of Keras' `fit`
+    **kwargs               # Of `fit_groups`, and of Keras' `fit`
 ):
-    "Keras' `fit` of data in memory, many steps to a call."
+    "Keras' `fit` of data in memory."
     arrays = x, y
     if sample_weight is not None:
         arrays = x, y, checked_weights(sample_weight, len(y))
     if validation_split and validation_data is None:
         arrays, validation_data = split_off(arrays, validation_split)
-    held = _held_out(validation_data, batch_size, validation_batch_size,
-                     validation_steps)
-    batch_size = batch_size or 32
-    batches = math.ceil(len(arrays[1]) / batch_size)
-    steps, callbacks = steps_together(batches, callbacks), in_turn(callbacks)
-    first = begun_by(callbacks, model, initial_epoch)
-    def groups():
-        epoch, seed = first()
-        left = range(epoch, epochs)
-        return groups_of(arrays, batch_size, steps, left, shuffle, seed)
-    own = dict(epochs=epochs, initial_epoch=initial_epoch, shuffle=False,
-               callbacks=callbacks, validation_data=held,
-               validation_steps=validation_steps)
-    with closing(Groups(groups, batches, steps)) as data:
-        return keras.Model.fit(model, data, **own, **kwargs)
+    kwargs['validation_data'] = held_out(
+        validation_data, batch_size, validation_batch_size,
+        kwargs.get('validation_steps'))
+    gather = partial(groups_of, arrays, shuffle=shuffle)
+    def groups(size, steps, epochs, seed):
+        return gather(size, steps, epochs, seed=seed)
+    return fit_groups(model, groups, len(arrays[1]), batch_size or 32, **kwargs)
 
 # %% ../../nbs/training/20_epochs.ipynb #c106a7b7
 def can_group(

@@ -1,0 +1,82 @@
+"Samples of the files that everybody has, where `RECOFM_DATA` has them."
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from recofm.data import Schema, read_libffm, split
+from recofm.datasets.layouts import layouts, read_layout
+
+folder = Path(os.environ.get('RECOFM_DATA', 'no folder'))
+samples = dict(
+    criteo=('criteo_train_10000.txt.gz', 10_000, 39),
+    avazu=('avazu_train_8999.csv.gz', 8_999, 22),
+    frappe=('frappe/valid.csv.gz', 57_722, 10))
+
+
+@pytest.mark.parametrize('name', samples)
+def test_a_sample_becomes_a_schema_as_it_lies(name):
+    file, rows, columns = samples[name]
+    if not (folder/file).is_file(): pytest.skip(f'{folder/file} is not there')
+    frame = read_layout(name, folder/file)
+    assert len(frame) == rows
+    assert len(read_layout(name, folder/file, rows=99)) == 99
+    train, *_ = split(frame, (.8, .1, .1), seed=42)
+    schema = Schema.fit(train, **layouts[name].columns)
+    assert len(schema.fields) == columns
+    x, y = schema.inputs(train), schema.target(train)
+    assert len(y) == len(train) and set(y) == {0, 1}
+    assert x.shape[0] == len(train)
+
+
+def test_a_sample_of_libffm_as_it_lies():
+    files = [folder/'libffm'/f'criteo_small_{n}.txt' for n in ('train', 'test')]
+    if not files[0].is_file(): pytest.skip(f'{files[0]} is not there')
+    X, y, columns = read_libffm(files[0])
+    assert len(y) == 200 and set(y) == {0, 1}
+    with pytest.warns(UserWarning, match='are of columns that training'):
+        later, _, _ = read_libffm(files[1], columns)
+    assert later.shape == (200, X.shape[1])
+
+
+def trained(out, *options):
+    "What `recofm train` says of itself."
+    code = 'from recofm.cli import main; main()'
+    command = [sys.executable, '-c', code, 'train', '--out', str(out),
+               *map(str, options)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    assert not done.returncode, done.stderr
+    return json.loads((out/'metrics.json').read_text())
+
+
+@pytest.mark.parametrize('name', ['criteo', 'avazu'])
+def test_one_command_beats_logistic_regression(name, tmp_path):
+    file = folder/samples[name][0]
+    if not file.is_file(): pytest.skip(f'{file} is not there')
+    found = trained(tmp_path/'out', '--layout', name, '--data', file)
+    simple = found['baselines']['logistic regression']
+    assert found['valid']['auc'] > simple['valid']['auc'] + .005
+    assert found['test']['logloss'] < simple['test']['logloss']
+    assert f'layout = "{name}"' in (tmp_path/'out'/'recipe.toml').read_text()
+
+
+@pytest.mark.parametrize('model', ['FFM', 'DeepFM'])
+def test_lines_of_libffm_are_trained_on_as_they_lie(model, tmp_path):
+    train, valid = tmp_path/'train.txt', tmp_path/'valid.txt'
+    lines = [f'{y} 0:{a}:1 1:{b}:0.5 1:{c}:0.5\n' for a, b, c, y in
+             [(n % 5, n % 7, 9, (n + n // 5) % 2) for n in range(300)]]
+    train.write_text(''.join(lines))
+    valid.write_text(''.join(lines[:100]) + '1 2:3:1\n')
+    options = '--data', train, '--valid', valid, '--epochs', 2
+    found = trained(tmp_path/'out', *options, '--model', model)
+    assert 'failed' not in found and found['valid']['auc'] > .4
+    recipe = tmp_path/'out'/'recipe.toml'
+    again = trained(tmp_path/'again', '--config', recipe, '--epochs', 2,
+                    '--model', model)
+    assert again['valid'] == found['valid']
+    lines[7] = '1 0:1:x\n'
+    train.write_text(''.join(lines))
+    with pytest.raises(AssertionError, match='train.txt: Line 8: expected'):
+        trained(tmp_path/'wrong', *options)

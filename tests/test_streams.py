@@ -1,0 +1,535 @@
+"""More rows than memory holds: whatever the files are cut into, the rows are
+the same ones, and what is learned from them is the same to the last bit."""
+import os
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from recofm.data.cache import cache_name
+from recofm.data.schema import Schema
+from recofm.data.sources import as_source
+from recofm.data.streams import Stream, joined
+from recofm.datasets.synthetic import planted
+
+columns = dict(target='label', user=['user', 'tags'], item=['film'],
+               context=['hour', 'age'], multi=['tags'], numeric=['hour'],
+               bucket={'age': 5}, dim=4)
+
+
+def table(rows, seed=0):
+    "Keys, several values in a cell, numbers, and gaps in all of them."
+    draw = np.random.default_rng(seed)
+    frame = planted(n=rows, sizes=(20, 15), seed=seed,
+                    names=('user', 'film')).frame
+    tags = draw.choice(['a', 'b|a', 'c', 'b|c|d', None], rows)
+    hour = draw.normal(12, 4, rows).round(2)
+    age = draw.integers(18, 90, rows).astype(float)
+    for a in hour, age: a[draw.random(rows) < .1] = np.nan
+    return frame.assign(tags=tags, hour=hour, age=age,
+                        user='u' + frame.user.astype(str))
+
+
+frame = table(3_000)
+
+
+def written(folder, frame, sizes, group=100):
+    "The frame in Parquet files of these sizes, in row groups."
+    rows = pa.Table.from_pandas(frame, preserve_index=False)
+    at = 0
+    for i, n in enumerate(sizes):
+        file = folder/f'{i:02d}.parquet'
+        pq.write_table(rows.slice(at, n), file, row_group_size=group)
+        at += n
+    return folder
+
+
+@pytest.fixture(scope='module')
+def files(tmp_path_factory):
+    return written(tmp_path_factory.mktemp('files'), frame,
+                   [1_000, 500, 0, 1_500])
+
+
+@pytest.fixture(scope='module')
+def schema(): return Schema.fit(frame, **columns)
+
+
+def same(one, other):
+    "Two schemas say the same; moments may differ in the last digits."
+    (a, b), (c, d) = one.taken_apart(), other.taken_apart()
+    for plain in (a, c):
+        plain['columns'] = [{n: round(v, 9) if isinstance(v, float) else v
+                             for n, v in column.items()}
+                            for column in plain['columns']]
+    assert a == c and b.keys() == d.keys()
+    for name in b: np.testing.assert_allclose(b[name], d[name], rtol=1e-12)
+
+
+def epoch_of(stream, seed=None, epoch=0, most=256):
+    parts = stream.parts(seed, epoch)
+    return joined(list(stream.groups(parts, most, seed, epoch)))
+
+
+def equal(one, other):
+    (x, y), (a, b) = one, other
+    for name in 'ids', 'values': np.testing.assert_array_equal(x[name], a[name])
+    np.testing.assert_array_equal(y, b)
+
+
+def sorted_rows(examples):
+    x, y = examples
+    rows = np.hstack([x['ids'], x['values'], y])
+    return rows[np.lexsort(rows.T)]
+
+
+def test_a_schema_of_files_is_that_of_the_frame(files, schema):
+    same(Schema.fit(str(files), **columns), schema)
+    same(Schema.fit(as_source(str(files/'*.parquet')), **columns), schema)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 400), min_size=1, max_size=8),
+       st.integers(1, 300))
+def test_any_cut_gives_the_same_schema_and_ids(sizes, group):
+    part = frame[:max(sum(sizes), 1)]
+    rows = pa.Table.from_pandas(part, preserve_index=False)
+    cuts = np.cumsum([0, *sizes])
+    batches = [b for i, n in zip(cuts, sizes)
+               for b in rows.slice(i, n).to_batches(group)]
+    cut = pa.Table.from_batches(batches or rows.to_batches(), rows.schema)
+    fitted = Schema.fit(as_source(cut), **columns)
+    same(fitted, Schema.fit(part[:cut.num_rows], **columns))
+    equal(epoch_of(Stream(fitted, cut)),
+          epoch_of(Stream(fitted, part[:cut.num_rows])))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 7), st.integers(0, 5), st.integers(1, 2_000))
+def test_any_shards_have_each_row_once(of, epoch, window):
+    stream = Stream(schema_of_all, source_of_all, window=window)
+    shards = [Stream(schema_of_all, source_of_all, window=window,
+                     shard=(i, of)) for i in range(of)]
+    whole = sorted_rows(epoch_of(stream, 3, epoch))
+    parts = [epoch_of(shard, 3, epoch) for shard in shards]
+    sizes = [len(y) for _, y in parts]
+    assert max(sizes) - min(sizes) <= 1
+    assert sizes == [shard.examples for shard in shards]
+    np.testing.assert_array_equal(sorted_rows(joined(parts)), whole)
+
+
+schema_of_all = Schema.fit(frame, **columns)
+source_of_all = as_source(pa.Table.from_pandas(frame).select(
+    [*frame.columns]))
+
+
+def test_an_epoch_is_that_of_its_seed_and_number(files, schema):
+    stream = Stream(schema, files, window=700)
+    equal(epoch_of(stream, 5, 2), epoch_of(Stream(schema, files, window=700),
+                                           5, 2))
+    x, y = epoch_of(stream, 5, 2)
+    other, _ = epoch_of(stream, 5, 3)
+    assert (x['ids'] != other['ids']).any()
+    np.testing.assert_array_equal(sorted_rows((x, y)),
+                                  sorted_rows(epoch_of(stream)))
+
+
+def test_the_order_has_little_to_do_with_the_files(files, schema):
+    "Windows larger than the rows shuffle all of them."
+    numbered = frame.assign(label=np.arange(len(frame)) % 2)
+    stream = Stream(schema, numbered, window=10_000)
+    _, y = epoch_of(stream, 1, 0)
+    neighbours = (y[1:] == y[:-1]).mean()
+    assert .45 < neighbours < .55
+
+
+def test_a_cell_that_is_refused_is_named_with_its_rows(files, schema):
+    strange = frame.copy()
+    strange.loc[2_500, 'user'] = None
+    odd = strange.assign(film=strange.film.astype(object))
+    odd.loc[1_234, 'film'] = 'AB-12'
+    with pytest.raises(ValueError, match="film"):
+        Schema.fit(odd, **columns)
+    table = pa.table({n: odd[n].astype(str) if n == 'film' else odd[n]
+                      for n in odd})
+    stream = Stream(schema, table)
+    with pytest.raises(ValueError, match="rows 0 to 2,999: Field 'film'"):
+        epoch_of(stream)
+
+
+def test_a_column_that_the_files_lack_is_named(files):
+    with pytest.raises(ValueError, match="lacks 'usr' .did you mean 'user'"):
+        Schema.fit(files, target='label', user='usr', item='film')
+
+
+def small(schema, **kwargs):
+    import keras
+    from recofm.models.deepfm import DeepFM
+    keras.utils.set_random_seed(0)
+    model = DeepFM(schema.fields, hidden_units=[8], dnn_dropout=.2)
+    model.compile(**kwargs)
+    return model
+
+
+def weights(model): return [np.asarray(w) for w in model.get_weights()]
+
+
+def test_without_shuffling_files_teach_what_memory_teaches(files, schema):
+    one, other = small(schema), small(schema)
+    stream = Stream(schema, files, 128, shuffle=False)
+    batches = schema.batches(frame, 128)
+    a = one.fit(stream, epochs=2, verbose=0, validation_data=stream).history
+    b = other.fit(batches, epochs=2, verbose=0, shuffle=False,
+                  validation_data=batches).history
+    for name in 'loss', 'auc': assert a[name] == b[name]
+    np.testing.assert_allclose(a['val_loss'], b['val_loss'], rtol=1e-6)
+    for x, y in zip(weights(one), weights(other)):
+        np.testing.assert_array_equal(x, y)
+    np.testing.assert_allclose(one.predict(stream, verbose=0),
+                               one.predict(batches, verbose=0), rtol=1e-6)
+    np.testing.assert_allclose(one.evaluate(stream, verbose=0),
+                               one.evaluate(batches, verbose=0), rtol=1e-6)
+
+
+def test_two_runs_of_one_seed_are_equal_and_so_is_the_cache(
+        files, schema, tmp_path):
+    import keras
+    found = []
+    for stream in (Stream(schema, files, 128, window=500),
+                   Stream(schema, files, 128, window=500),
+                   Stream(schema, files, 128, window=500).cached(tmp_path)):
+        model = small(schema)
+        keras.utils.set_random_seed(1)
+        model.fit(stream, epochs=3, verbose=0)
+        found.append(weights(model))
+    for other in found[1:]:
+        for x, y in zip(found[0], other): np.testing.assert_array_equal(x, y)
+
+
+def test_a_stream_is_gone_on_with(files, schema, tmp_path):
+    import keras
+    from recofm.training.resuming import Resume
+    stream = Stream(schema, files, 128, window=500)
+    keras.utils.set_random_seed(1)
+    whole = small(schema)
+    whole.fit(stream, epochs=4, verbose=0, callbacks=[Resume(tmp_path/'w.npz')])
+    keep = tmp_path/'s.npz'
+    first = small(schema)
+    first.fit(stream, epochs=2, verbose=0, callbacks=[Resume(keep)])
+    second = small(schema)
+    second.fit(stream, epochs=4, verbose=0, callbacks=[Resume(keep)])
+    third = small(schema)
+    third.fit(stream, epochs=4, verbose=0, callbacks=[Resume(keep)])
+    for x, y in zip(weights(second), weights(third)):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize('given', [
+    dict(y=[1]), dict(batch_size=3), dict(sample_weight=[1.]),
+    dict(validation_split=.1)])
+def test_what_a_stream_brings_with_it_is_refused_beside_it(
+        given, files, schema):
+    with pytest.raises(ValueError, match=f'Received also {next(iter(given))}'):
+        small(schema).fit(Stream(schema, files), **given)
+
+
+def test_a_stream_without_a_target_only_predicts(files, schema):
+    stream = Stream(schema, frame.drop(columns='label'))
+    model = small(schema)
+    assert model.predict(stream, verbose=0).shape == (3_000, 1)
+    with pytest.raises(ValueError, match='Expected a stream with the target'):
+        model.fit(stream, verbose=0)
+
+
+def test_targets_are_looked_at_as_they_pass(files, schema):
+    wrong = frame.assign(label=frame.label * 2.)
+    with pytest.raises(ValueError, match=r'Log loss expects targets in \[0, 1'):
+        small(schema).fit(Stream(schema, wrong), verbose=0)
+
+
+def test_ratings_are_learned_in_their_unit(files):
+    stars = frame.assign(label=1. + 4 * frame.label)
+    schema = Schema.fit(stars, **columns)
+    model = small(schema)
+    from recofm.models.deepfm import DeepFM
+    model = DeepFM(schema.fields, hidden_units=[4], output_activation=None)
+    model.compile()
+    model.fit(Stream(schema, stars), verbose=0)
+    np.testing.assert_allclose(float(model.target_mean), stars.label.mean(),
+                               rtol=1e-5)
+
+
+def test_class_weights_go_through_keras_own_loop(files, schema):
+    model = small(schema)
+    stream = Stream(schema, files, 256, window=500)
+    history = model.fit(stream, epochs=2, verbose=0,
+                        class_weight={0: 1., 1: 3.}).history
+    assert len(history['loss']) == 2
+
+
+def test_a_cache_is_of_its_schema_and_files(files, schema, tmp_path):
+    stream = Stream(schema, files)
+    name = cache_name(stream)
+    other = Schema.fit(frame, **columns | dict(bucket={'age': 3}))
+    assert cache_name(Stream(other, files)) != name
+    copied = written(tmp_path, frame, [3_000])
+    before = cache_name(Stream(schema, copied))
+    file = copied/'00.parquet'
+    os.utime(file, ns=(1, 1))
+    assert cache_name(Stream(schema, copied)) != before
+
+
+def test_a_cache_that_was_cut_off_is_none(files, schema, tmp_path,
+                                          monkeypatch):
+    from recofm.data import streams
+    stream = Stream(schema, files)
+    parts, seen = streams.EncodedPiece.parts, []
+    def full(self, size=2**17):
+        seen.append(self)
+        if len(seen) > 3: raise OSError(28, 'No space left on device')
+        yield from parts(self, size)
+    with monkeypatch.context() as m:
+        m.setattr(streams.EncodedPiece, 'parts', full)
+        with pytest.raises(OSError, match='No space left'):
+            stream.cached(tmp_path/'cache')
+    assert os.listdir(tmp_path/'cache') == []
+    equal(epoch_of(stream.cached(tmp_path/'cache')), epoch_of(stream))
+
+
+def run_settings(**more):
+    from recofm.runs.settings import Settings
+    words = {n: v for n, v in columns.items() if n != 'dim'}
+    return Settings(**dict(model='DeepFM', columns=words | dict(dim=4),
+                           arguments=dict(hidden_units=[8], dnn_dropout=.2),
+                           batch_size=128, epochs=3) | more)
+
+
+def ended(rows, out, **more):
+    "A run, with its table of metrics."
+    from contextlib import redirect_stdout
+    from io import StringIO
+
+    from recofm.runs.run import run
+    resume = more.pop('resume', False)
+    with redirect_stdout(StringIO()):
+        return run(rows, run_settings(**more), out, resume=resume)
+
+
+def test_a_run_of_files_has_the_parts_of_the_table(files, tmp_path):
+    artifact, table = ended(frame, tmp_path/'memory')
+    other, its_table = ended(as_source(files), tmp_path/'files')
+    same(other.schema, artifact.schema)
+    for name in 'global mean', 'item mean':
+        pd.testing.assert_series_equal(its_table.loc[name], table.loc[name])
+    assert other.catalogue.users.values.tolist() == (
+        artifact.catalogue.users.values.tolist())
+    assert sorted(os.listdir(tmp_path)) == ['files', 'memory']
+
+
+def test_a_run_of_files_goes_on_as_if_nobody_had_ended_it(files, tmp_path):
+    whole, table = ended(as_source(files), tmp_path/'whole')
+    ended(as_source(files), tmp_path/'out', epochs=1)
+    again, its_table = ended(as_source(files), tmp_path/'out', resume=True)
+    for x, y in zip(weights(whole.model), weights(again.model)):
+        np.testing.assert_array_equal(x, y)
+    pd.testing.assert_frame_equal(its_table, table)
+    (tmp_path/'copied').mkdir()
+    other = written(tmp_path/'copied', frame, [3_000])
+    with pytest.raises(ValueError, match='the rows of train'):
+        ended(as_source(other), tmp_path/'out', epochs=9, resume=True)
+
+
+@pytest.mark.parametrize('how', [dict(split='time', timestamp='hour2'),
+                                 dict(split='last', timestamp='hour2')])
+def test_a_run_is_split_by_time_or_by_each_users_last(how, tmp_path):
+    timed = frame.assign(hour2=np.arange(3_000)[::-1])
+    _, table = ended(timed, tmp_path/'memory', epochs=1, **how)
+    pq.write_table(pa.Table.from_pandas(timed), tmp_path/'t.parquet')
+    _, other = ended(as_source(tmp_path/'t.parquet'), tmp_path/'files',
+                     epochs=1, **how)
+    pd.testing.assert_series_equal(table.loc['item mean'],
+                                   other.loc['item mean'])
+
+
+def test_a_slice_of_objects_is_of_the_type_of_the_column(schema):
+    "Cells may be missing for longer than a slice is."
+    rows = 2**17 + 10
+    late = pd.DataFrame(dict(
+        user=[None] * (rows - 5) + ['a'] * 5, film=1,
+        label=[0, 1] * (rows // 2),
+        age=np.array([None] * (rows - 5) + [1.] * 5, object)))
+    named = dict(target='label', user=['user', 'age'], item='film',
+                 numeric='age', dim=4)
+    fitted = Schema.fit(as_source(late), **named)
+    same(fitted, Schema.fit(late, **named))
+    equal(joined(list(Stream(fitted, late).parts())),
+          (fitted.inputs(late), fitted.target(late)[:, None]))
+
+
+def test_the_order_does_not_depend_on_the_groups(files, schema):
+    stream = Stream(schema, files, window=700)
+    expected = epoch_of(stream, 5, 2, most=64)
+    for most in 1, 100, 900, 5_000:
+        equal(epoch_of(stream, 5, 2, most), expected)
+
+
+def test_a_callback_of_each_batch_changes_nothing(files, schema):
+    import keras
+    found = []
+    for callbacks in ([], [keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs: None)]):
+        model = small(schema)
+        keras.utils.set_random_seed(1)
+        model.fit(Stream(schema, files, 128, window=500), epochs=2, verbose=0,
+                  callbacks=callbacks)
+        found.append(weights(model))
+    for x, y in zip(*found): np.testing.assert_array_equal(x, y)
+
+
+def test_weighted_rows_are_evaluated_as_in_memory():
+    weighed = frame.assign(w=np.arange(3_000) % 7 + .5)
+    schema = Schema.fit(weighed, weight='w', **columns)
+    stream, batches = Stream(schema, weighed), schema.batches(weighed)
+    model = small(schema)
+    expected = model.evaluate(batches, verbose=0)
+    np.testing.assert_allclose(model.evaluate(stream, verbose=0), expected,
+                               rtol=1e-6)
+    history = [small(schema).fit(data, shuffle=False, verbose=0,
+                                 validation_data=valid).history['val_loss']
+               for data in (stream, batches) for valid in (stream, batches)]
+    np.testing.assert_allclose(history, history[:1] * 4, rtol=1e-6)
+
+
+@pytest.mark.parametrize('what', ['fit', 'evaluate', 'predict'])
+def test_no_rows_and_other_fields_are_refused(what, files, schema):
+    verb = getattr(small(schema), what)
+    with pytest.raises(ValueError, match='at least one example. Received none'):
+        verb(Stream(schema, frame[:0]), verbose=0)
+    renamed = frame.assign(user='more' + pd.Series(np.arange(3_000)).map(str))
+    other = Schema.fit(renamed, **columns)
+    with pytest.raises(ValueError, match="model's fields, name='user', size=2"):
+        verb(Stream(other, renamed), verbose=0)
+
+
+@pytest.mark.parametrize('other, expected', [
+    (frame.assign(label=3. * frame.label), r'Log loss expects targets in \[0'),
+    (frame.drop(columns='label'), 'Expected a stream with the target')])
+def test_rows_to_validate_on_need_a_target(other, expected, files, schema):
+    stream = Stream(schema, other)
+    with pytest.raises(ValueError, match=expected):
+        small(schema).evaluate(stream, verbose=0)
+    for data in Stream(schema, files), schema.batches(frame):
+        with pytest.raises(ValueError, match=expected):
+            small(schema).fit(data, validation_data=stream, verbose=0)
+
+
+def test_fit_may_say_that_nothing_is_shuffled(files, schema):
+    found = []
+    for stream, said in ((Stream(schema, files, 128), dict(shuffle=False)),
+                         (Stream(schema, files, 128, shuffle=False), {})):
+        model = small(schema)
+        model.fit(stream, verbose=0, **said)
+        found.append(weights(model))
+    for x, y in zip(*found): np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize('shard', [3, (1.5, 3), ('0', '2'), (0,), (0, 0)])
+def test_a_shard_is_two_whole_numbers(shard, files, schema):
+    with pytest.raises(ValueError, match=r'Expected shard=\(number, of\)'):
+        Stream(schema, files, shard=shard)
+
+
+def test_the_faster_of_two_writers_of_a_cache_is_read(files, schema, tmp_path,
+                                                      monkeypatch):
+    from recofm.data import cache
+    stream, write = Stream(schema, files), cache._write_arrays
+    def slow(stream, folder):
+        monkeypatch.setattr(cache, '_write_arrays', write)
+        stream.cached(tmp_path)        # meanwhile, in another process
+        return write(stream, folder)
+    monkeypatch.setattr(cache, '_write_arrays', slow)
+    equal(epoch_of(stream.cached(tmp_path)), epoch_of(stream))
+    assert os.listdir(tmp_path) == [cache_name(stream)]
+
+
+def test_what_a_killed_writer_left_is_swept(files, schema, tmp_path):
+    for name, when in ('.aaaaaaaa.part', 1), ('.bbbbbbbb.part', None):
+        part = tmp_path/name
+        part.mkdir()
+        (part/'ids.npy').write_bytes(b'half')
+        if when: [os.utime(f, (when, when)) for f in (part/'ids.npy', part)]
+    stream = Stream(schema, files)
+    stream.cached(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ['.bbbbbbbb.part',
+                                            cache_name(stream)]
+
+
+def cut_off(folder):
+    with open(folder/'ids.npy', 'r+b') as f: f.truncate(5_000)
+
+
+def counted_wrong(folder):
+    said = json.loads((folder/'cache.json').read_text())
+    said['pieces'][0][0] += 1
+    (folder/'cache.json').write_text(json.dumps(said))
+
+
+def in_words(folder):
+    (folder/'cache.json').write_text('{"format": 2, "pieces": [["many"]]}')
+
+
+def without_ids(folder): (folder/'ids.npy').unlink()
+
+
+@pytest.mark.parametrize('harm', [cut_off, counted_wrong, in_words,
+                                  without_ids])
+def test_a_harmed_cache_is_named(harm, files, schema, tmp_path):
+    stream = Stream(schema, files)
+    stream.cached(tmp_path)
+    harm(tmp_path/cache_name(stream))
+    with pytest.raises(ValueError, match='cache.json: expected a cache as it'):
+        stream.cached(tmp_path)
+
+
+def test_times_of_a_text_file_are_numbers(tmp_path):
+    from recofm.data.splits import split
+    rows = pd.DataFrame(dict(time=np.arange(1, 13), row=np.arange(12)))
+    rows.to_csv(tmp_path/'rows.csv', index=False)
+    first, last = split(as_source(tmp_path/'rows.csv'), (.5, .5), by='time',
+                        time='time')
+    assert first['row'].tolist() == list('012345')
+
+
+def test_rows_are_chosen_when_it_is_known_which_are_skipped(tmp_path):
+    from recofm.data.splits import split
+    file = tmp_path/'rows.csv'
+    lines = ['time,age', *(f'{i},{"old" if i in (2, 5) else i}'
+                           for i in range(20))]
+    file.write_text('\n'.join(lines))
+    train, valid = split(as_source(file, on_bad_line='skip'), (.5, .5),
+                         by='time', time='time')
+    with pytest.raises(ValueError, match='numbers= to be named before .* 2 of'):
+        valid.with_numbers(['age'])
+    source = as_source(file, on_bad_line='skip', numbers=['age'])
+    train, valid = split(source, (.5, .5), by='time', time='time')
+    valid = valid.with_numbers(['age'])
+    assert valid['time'].tolist() == [str(i) for i in range(11, 20)]
+
+
+def test_a_file_is_the_same_from_every_folder(files, schema, monkeypatch):
+    name = cache_name(Stream(schema, files/'00.parquet'))
+    monkeypatch.chdir(files)
+    assert cache_name(Stream(schema, '00.parquet')) == name
+
+
+@pytest.mark.parametrize('above, balanced, received', [
+    (3., None, '--above 3'), (None, 'balanced', '--class-weight balanced')])
+def test_what_cannot_be_streamed_is_said_before_files_are_read(
+        above, balanced, received):
+    from argparse import Namespace
+    from recofm.cli.train import check_streamed
+    args = Namespace(stream=True, above=above, class_weight=balanced)
+    with pytest.raises(ValueError, match=f'Received {received}'):
+        check_streamed(args, [])
