@@ -1,5 +1,6 @@
 """More rows than memory holds: whatever the files are cut into, the rows are
 the same ones, and what is learned from them is the same to the last bit."""
+import json
 import os
 
 import numpy as np
