@@ -342,8 +342,10 @@ def test_a_run_of_files_goes_on_as_if_nobody_had_ended_it(files, tmp_path):
         ended(as_source(other), tmp_path/'out', epochs=9, resume=True)
 
 
-@pytest.mark.parametrize('how', [dict(split='time', timestamp='hour2'),
-                                 dict(split='last', timestamp='hour2')])
+@pytest.mark.parametrize('how', [
+    dict(split='time', timestamp='hour2'),
+    pytest.param(dict(split='last', timestamp='hour2'),
+                 marks=pytest.mark.slow)])
 def test_a_run_is_split_by_time_or_by_each_users_last(how, tmp_path):
     timed = frame.assign(hour2=np.arange(3_000)[::-1])
     _, table = ended(timed, tmp_path/'memory', epochs=1, **how)
