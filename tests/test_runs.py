@@ -190,7 +190,8 @@ def test_a_break_before_the_first_callback_is_one_too(
 
 
 @pytest.mark.parametrize('error, kind', [
-    (MemoryError('no room'), RuntimeError), (OSError('no disk'), RuntimeError)])
+    (MemoryError('no room'), MemoryError), (OSError('no disk'), OSError),
+    (KeyError('no key'), RuntimeError)])
 def test_an_error_after_good_epochs_saves_them(
         error, kind, frame, tmp_path, monkeypatch):
     from recofm.runs.run import Validation, run
@@ -205,6 +206,24 @@ def test_an_error_after_good_epochs_saves_them(
     found = metrics(tmp_path/'out')
     assert (found['epochs'], found['ended']) == (2, 'failed')
     loaded(tmp_path/'out')
+
+
+def test_memory_that_runs_out_after_good_epochs_has_its_cure(
+        frame, tmp_path, monkeypatch):
+    import tensorflow as tf
+    from recofm.cli.commands import in_words
+    from recofm.runs.run import Validation, run
+    validate = Validation.on_epoch_end
+    def on_epoch_end(self, epoch, logs):
+        if epoch: raise tf.errors.ResourceExhaustedError(None, None, 'a' * 999)
+        validate(self, epoch, logs)
+    monkeypatch.setattr(Validation, 'on_epoch_end', on_epoch_end)
+    with redirect_stdout(StringIO()):
+        with pytest.raises(RuntimeError) as caught:
+            run(frame, settings(), tmp_path/'out')
+    said = in_words(caught.value)
+    assert 'a smaller --dim or --batch-size' in said
+    assert said.endswith('out: the only whole epoch')
 
 
 def test_a_loss_that_explodes_is_named_and_never_the_best(frame, tmp_path):

@@ -62,8 +62,9 @@ more_memory = ('Expected enough memory for the run, which a smaller --dim or '
 
 def is_of_memory(error) -> bool:
     "Whether there was too little memory, for Python or for TensorFlow."
-    kinds = [kind.__name__ for kind in type(error).__mro__]
-    return bool({'MemoryError', 'ResourceExhaustedError'} & set(kinds))
+    both = type(error).__mro__ + type(error.__cause__).__mro__
+    kinds = {kind.__name__ for kind in both}
+    return bool({'MemoryError', 'ResourceExhaustedError'} & kinds)
 
 def lacking_package(error) -> str|None:
     "The package that an import did not find, where it is not recofm's own."

@@ -519,8 +519,11 @@ def stopped(broken, history, place=None, epochs=None):
     n = len(history)
     best = f'the best of {n} epochs' if n > 1 else 'the only whole epoch'
     if not isinstance(broken, KeyboardInterrupt):
-        kind = ValueError if isinstance(broken, ValueError) else RuntimeError
-        return kind(f'{broken}. Saved in {place}: {best}')
+        told = isinstance(broken, ValueError)
+        why = str(broken) if told else one_line(broken, 200)
+        kinds = ValueError, OSError, MemoryError, RuntimeError
+        kind = next((k for k in kinds if isinstance(broken, k)), RuntimeError)
+        return kind(f'{why}. Saved in {place}: {best}')
     saved = f': {best} is saved in {place}' if place else ''
     where = f'after epoch {n}' if n == epochs else f'in epoch {n + 1}'
     said = f'Stopped {where}{saved}. Go on with resume=True'
