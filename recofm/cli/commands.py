@@ -24,21 +24,26 @@ def shown_versions() -> str:
 def add_command(commands, command):
     "A parser of its own for a command, which is a function of its options."
     name, about = command.__name__, command.__doc__
-    parser = commands.add_parser(name, help=about, description=about)
+    parser = commands.add_parser(name, help=about, description=about,
+                                 allow_abbrev=False)
     parser.set_defaults(command=command)
     return parser
 
 def parser():
     "What the command line understands, an `ArgumentParser`."
     from argparse import ArgumentParser
+    from recofm.cli.predict import (
+        add_evaluate, add_predict, evaluate, predict)
     from recofm.cli.recommend import recommend
     from recofm.cli.train import train
     about = 'Factorization machines: train one on a table, and ask it.'
-    p = ArgumentParser('recofm', description=about)
+    p = ArgumentParser('recofm', description=about, allow_abbrev=False)
     p.add_argument('--version', action='version', version=shown_versions())
     commands = p.add_subparsers(required=True, metavar='command')
     add_train(add_command(commands, train))
     add_recommend(add_command(commands, recommend))
+    add_predict(add_command(commands, predict))
+    add_evaluate(add_command(commands, evaluate))
     return p
 
 def add_train(parser):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['absent', 'FORMAT', 'formats', 'heads', 'one_line', 'reading', 'read_bytes', 'digest', 'json_of', 'read_json',
            'check_format', 'read_content', 'check_members', 'check_head', 'arrays_of', 'read_arrays', 'array_named',
-           'check_only', 'write_file', 'npz_bytes', 'save_pair', 'load_pair']
+           'check_only', 'whole_file', 'write_file', 'npz_bytes', 'save_pair', 'load_pair']
 
 # %% ../../nbs/data/05_files.ipynb #5c5129af
 import hashlib
@@ -246,18 +246,26 @@ def _write_through(file, content):
         raise
 
 # %% ../../nbs/data/05_files.ipynb #200d6621
+@contextmanager
+def whole_file(
+    file # Whose folder exists
+):
+    "A path to write to, which becomes the file if no error comes."
+    file = Path(file)
+    part = file.with_name(f'.{file.name}.{uuid4().hex[:8]}.part')
+    try:
+        yield part
+        os.replace(part, file)
+    finally: part.unlink(missing_ok=True)
+    _sync_folder(file.parent)
+    _sweep_parts(file)
+
 def write_file(
     file,          # Whose folder exists
     content: bytes # All that it shall hold
 ):
     "Write a file whole or not at all; an error leaves the old one."
-    file = Path(file)
-    part = file.with_name(f'.{file.name}.{uuid4().hex[:8]}.part')
-    _write_through(part, content)
-    try: os.replace(part, file)
-    finally: part.unlink(missing_ok=True)
-    _sync_folder(file.parent)
-    _sweep_parts(file)
+    with whole_file(file) as part: _write_through(part, content)
 
 def _sweep_parts(file):
     "Remove what killed writes of a file left, if nobody is writing it."

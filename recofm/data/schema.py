@@ -333,21 +333,20 @@ def is_source(
 
 def batches_of(source, names):
     "Its batches, each with the piece, its first row there, and its rows."
-    for piece in source.pieces:
-        first = 0
-        for batch in piece.batches(names):
-            yield batch, (piece.place, first, batch.num_rows)
-            first += batch.num_rows
+    with tqdm(total=source.rows, unit=' rows', disable=None) as bar:
+        for piece in source.pieces:
+            first = 0
+            for batch in piece.batches(names):
+                yield batch, (piece.place, first, batch.num_rows)
+                first += batch.num_rows
+                bar.update(batch.num_rows)
 
 def counted_in(source, columns) -> dict:
     "What the rows of a source tell of the columns, by name."
     names, counted, rows = names_read(columns), {}, 0
-    with tqdm(total=source.rows, unit=' rows', disable=None) as bar:
-        for batch, about in batches_of(source, names):
-            with among_rows(*about):
-                counted = count_into(counted, batch, columns)
-            rows += batch.num_rows
-            bar.update(batch.num_rows)
+    for batch, about in batches_of(source, names):
+        with among_rows(*about): counted = count_into(counted, batch, columns)
+        rows += batch.num_rows
     if rows: return counted
     raise ValueError('Expected rows. Received a source without any')
 
