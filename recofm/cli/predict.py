@@ -7,7 +7,7 @@ __all__ = ['keep', 'scores', 'by', 'figures', 'reading_options', 'add_predict', 
            'check_out', 'settled', 'asked_rows', 'lines_as_trained', 'loaded', 'predict', 'evaluate', 'write_table',
            'as_printed']
 
-# %% ../../nbs/cli/35_predict.ipynb #186269b2
+# %% ../../nbs/cli/35_predict.ipynb #e18c2c21
 from argparse import Namespace
 from pathlib import Path
 from .ends import quiet
@@ -21,7 +21,7 @@ from ..data.columns import names_read
 from ..data.written import table_kind, write_batches
 from ..serving.folder import current, is_artifact
 
-# %% ../../nbs/cli/35_predict.ipynb #8e84e6e3
+# %% ../../nbs/cli/35_predict.ipynb #c8e0e7c7
 def reading_options() -> list:
     "The options that say where rows lie, and how they are written."
     every, text = all_options(), [o.name for o in text_options]
@@ -43,7 +43,7 @@ def add_evaluate(parser):
     parser.add_argument('folder', help='where recofm train saved')
     add_options(parser, [*reading_options(), by, figures])
 
-# %% ../../nbs/cli/35_predict.ipynb #dfb007ad
+# %% ../../nbs/cli/35_predict.ipynb #41bc2a39
 def as_trained(folder) -> dict:
     "How the recipe of a run says that its rows are written."
     file = current(Path(folder).resolve())/'recipe.toml'
@@ -77,7 +77,7 @@ def settled(args) -> Namespace:
     args.layout = layout_of(args)
     return args
 
-# %% ../../nbs/cli/35_predict.ipynb #58297b83
+# %% ../../nbs/cli/35_predict.ipynb #86f87d28
 def asked_rows(args, schema, target=True):
     "The rows that the options name, as what `as_source` takes."
     from recofm.data.streams import numbers_of
@@ -97,7 +97,7 @@ def lines_as_trained(data, schema):
     trained = [int(n[1]) for n in names if n[0] == 'field']
     return libffm_source(data, sorted({*own, *trained}))
 
-# %% ../../nbs/cli/35_predict.ipynb #a9d02fba
+# %% ../../nbs/cli/35_predict.ipynb #79773976
 def loaded(folder):
     "The artifact of a folder."
     with quiet():
@@ -126,7 +126,7 @@ def evaluate(args):
     if args.out: write_table(args.out, found)
     print(as_printed(found))
 
-# %% ../../nbs/cli/35_predict.ipynb #413370c5
+# %% ../../nbs/cli/35_predict.ipynb #d9b6c289
 def write_table(file, found):
     "Write a table of figures, the groups in its first column."
     import pyarrow as pa

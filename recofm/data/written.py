@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['table_endings', 'table_kind', 'plain_column', 'plain_batches', 'begun_table', 'check_like', 'write_batches']
 
-# %% ../../nbs/data/46_written.ipynb #c6fc6897
+# %% ../../nbs/data/46_written.ipynb #5db5314d
 from itertools import chain
 from pathlib import Path
 import pyarrow as pa
@@ -14,7 +14,7 @@ from pyarrow.csv import CSVWriter, WriteOptions
 from .delimited import packers
 from .files import whole_file
 
-# %% ../../nbs/data/46_written.ipynb #080ccc18
+# %% ../../nbs/data/46_written.ipynb #510ec5cd
 table_endings = '.parquet', '.arrow', '.csv', '.tsv', '.csv.gz', '.tsv.zst'
 
 def table_kind(file) -> tuple:
@@ -28,7 +28,7 @@ def table_kind(file) -> tuple:
     expected = f"Expected a file that ends in {', '.join(table_endings)}"
     raise ValueError(f'{expected}. Received {str(file)!r}')
 
-# %% ../../nbs/data/46_written.ipynb #5be44a81
+# %% ../../nbs/data/46_written.ipynb #e210569c
 def plain_column(column, name, kind) -> pa.Array:
     "The cells of a column as this kind of table can hold them."
     if pa.types.is_dictionary(column.type): return column.dictionary_decode()
@@ -45,13 +45,13 @@ def plain_batches(batches, kind):
         columns = [plain_column(batch[n], n, kind) for n in names]
         yield pa.record_batch(columns, names=names)
 
-# %% ../../nbs/data/46_written.ipynb #646b4d98
+# %% ../../nbs/data/46_written.ipynb #619bdea1
 def begun_table(opened, kind, types: pa.Schema):
     "A writer of record batches into a file that is open."
     if kind == '.parquet': return pq.ParquetWriter(opened, types)
     if kind == '.arrow': return pa.ipc.new_file(opened, types)
     parted = WriteOptions(delimiter=',' if kind == '.csv' else '\t',
-                          quoting_style='needed')
+                          quoting_style='needed', quoting_header='needed')
     return CSVWriter(opened, types, write_options=parted)
 
 def check_like(types: pa.Schema, first: pa.Schema):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['key_columns', 'kept_columns', 'predicted', 'opened_rows', 'told', 'judged', 'metrics_of', 'weighted_mean']
 
-# %% ../../nbs/serving/15_predictions.ipynb #de286904
+# %% ../../nbs/serving/15_predictions.ipynb #1f670373
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -20,7 +20,7 @@ from ..evaluation.baselines import key_cells
 from ..evaluation.metrics import report, task_metrics
 from .artifact import Artifact
 
-# %% ../../nbs/serving/15_predictions.ipynb #4337a50f
+# %% ../../nbs/serving/15_predictions.ipynb #8119dbd6
 def key_columns(schema) -> list[str]:
     "The columns that the user and the item are known by."
     first = {side: [c for c in schema.columns if c.side == side][:1]
@@ -52,7 +52,7 @@ def predicted(
         columns = [*(batch[n] for n in keep), pa.array(scores)]
         yield pa.record_batch(columns, names=[*keep, 'prediction'])
 
-# %% ../../nbs/serving/15_predictions.ipynb #65f96bc3
+# %% ../../nbs/serving/15_predictions.ipynb #6e1a9364
 def opened_rows(artifact, rows):
     "A `Source` of the rows, with numbers where the schema takes them."
     source = as_source(rows).with_numbers(numbers_of(artifact.schema))
@@ -71,7 +71,7 @@ def predict_to(self:Artifact,
     keep = kept_columns(self.schema, source, keep)
     return write_batches(file, predicted(self, source, keep))
 
-# %% ../../nbs/serving/15_predictions.ipynb #e5af1519
+# %% ../../nbs/serving/15_predictions.ipynb #64a74bae
 def told(artifact, batch, by=None) -> tuple:
     "Target, prediction, weight and group of each row of a batch."
     schema = artifact.schema
@@ -93,7 +93,7 @@ def judged(artifact, source, by=None) -> pd.DataFrame:
     columns = 'target', 'prediction', 'weight', 'group'
     return pd.DataFrame(dict(zip(columns, map(np.concatenate, zip(*found)))))
 
-# %% ../../nbs/serving/15_predictions.ipynb #c6f70fea
+# %% ../../nbs/serving/15_predictions.ipynb #04e67b10
 def metrics_of(rows, task) -> dict:
     "How many rows there are, and their metrics; NaN for what they lack."
     found = dict(rows=len(rows))
