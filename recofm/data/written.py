@@ -51,7 +51,7 @@ def begun_table(opened, kind, types: pa.Schema):
     if kind == '.parquet': return pq.ParquetWriter(opened, types)
     if kind == '.arrow': return pa.ipc.new_file(opened, types)
     parted = WriteOptions(delimiter=',' if kind == '.csv' else '\t',
-                          quoting_style='needed', quoting_header='needed')
+                          quoting_style='needed')
     return CSVWriter(opened, types, write_options=parted)
 
 def check_like(types: pa.Schema, first: pa.Schema):
