@@ -32,6 +32,7 @@ from ..data.tables import (
     check_names, endings, header, is_table, read_table, tables_in)
 from ..runs.settings import Settings, check_settings, versions
 from ..serving.folder import check_place, workspace
+from ..training.states import check_minutes
 
 # %% ../../nbs/cli/20_train.ipynb #eaf21ae2
 films = dict(
@@ -131,6 +132,7 @@ def check_together(args):
         expected = 'Expected files, as --valid asks for'
         raise ValueError(f'{expected}. Received {sets[0]!r}')
     check_streamed(args, sets)
+    check_minutes(args.keep_every)
     if args.split == 'file' and not args.stream:
         raise ValueError('Expected --stream with --split file. Received none')
     if args.label and args.context and not (args.user or args.item):
@@ -388,4 +390,4 @@ def train_settled(args):
     tell([*overridden(args, settings),
           *differences(record, args.record, args.config)])
     report = {'recipe.toml': recipe_text(args, settings, record).encode()}
-    run(rows, settings, args.out, report, bool(args.resume))
+    run(rows, settings, args.out, report, bool(args.resume), args.keep_every)

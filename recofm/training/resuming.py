@@ -23,7 +23,7 @@ from .. import __version__
 from ..data.files import reading, write_file
 from ..layers.internals import begin_with
 from .epochs import Keeper
-from .states import differences, packed
+from .states import check_minutes, differences, packed
 from .states import read_state, state_bytes
 
 # %% ../../nbs/training/40_resuming.ipynb #32bc5c3e
@@ -209,14 +209,8 @@ class Resume(Keeper):
         super().__init__()
         self.file, self.resume = Path(file), resume
         self.about, self.others = _as_json(about or {}), list(others)
-        self.every, self.async_safe = _as_minutes(every), every is None
+        self.every, self.async_safe = check_minutes(every), every is None
         self.untold = self.failed = False
-
-def _as_minutes(every):
-    "Minutes above 0, or None."
-    number = isinstance(every, (int, float)) and not isinstance(every, bool)
-    if every is None or (number and 0 < every < float('inf')): return every
-    raise ValueError(f'Expected every to be minutes above 0. Received {every!r}')
 
 def _as_json(about) -> dict:
     "What JSON makes of the settings; a `TypeError` where it cannot."
