@@ -656,12 +656,96 @@ def test_a_file_is_the_same_from_every_folder(files, schema, monkeypatch):
     assert cache_name(Stream(schema, '00.parquet')) == name
 
 
-@pytest.mark.parametrize('above, balanced, received', [
-    (3., None, '--above 3'), (None, 'balanced', '--class-weight balanced')])
-def test_what_cannot_be_streamed_is_said_before_files_are_read(
-        above, balanced, received):
+def test_a_known_data_set_is_not_streamed():
     from argparse import Namespace
     from recofm.cli.train import check_streamed
-    args = Namespace(stream=True, above=above, class_weight=balanced)
-    with pytest.raises(ValueError, match=f'Received {received}'):
-        check_streamed(args, [])
+    with pytest.raises(ValueError, match="Expected files .* Received 'ml-1m'"):
+        check_streamed(Namespace(stream=True), ['ml-1m'])
+
+
+@pytest.mark.parametrize('weight', [None, 'w'])
+def test_classes_that_count_alike_are_learned_as_in_memory(weight, tmp_path):
+    from recofm.data.weights import balanced
+    weighed = frame.assign(w=np.arange(3_000) % 7 + .5)
+    schema = Schema.fit(weighed, weight=weight, **columns)
+    stream = Stream(schema, weighed, 128, shuffle=False)
+    batches, w = schema.batches(weighed, 128), balanced(frame.label)
+    if weight: w = w * batches.weights
+    np.testing.assert_array_equal(stream.balanced().weights, w)
+    found = []
+    for data, options in (
+            (stream.balanced(), {}),
+            (batches.inputs, dict(y=batches.target, batch_size=128,
+                                  sample_weight=w, shuffle=False))):
+        model = small(schema)
+        done = model.fit(data, epochs=2, verbose=0, **options)
+        found.append((weights(model), done.history['loss']))
+    (one, loss), (other, its_loss) = found
+    assert loss == its_loss
+    for x, y in zip(one, other): np.testing.assert_array_equal(x, y)
+
+
+def test_a_cache_knows_nothing_of_the_weights_of_classes(files, schema,
+                                                         tmp_path):
+    stream = Stream(schema, files)
+    stream.balanced().cached(tmp_path)
+    equal(epoch_of(stream.cached(tmp_path)), epoch_of(stream))
+    x, y, w = epoch_of(stream.balanced().cached(tmp_path))
+    np.testing.assert_array_equal(w, stream.balanced().weights)
+
+
+def test_one_class_alone_cannot_be_balanced(files, schema):
+    stream = Stream(schema, frame.assign(label=1.))
+    with pytest.raises(ValueError, match='Received 0 of 0 and 3,000 of 1'):
+        stream.balanced()
+    stream = Stream(schema, frame.assign(label=frame.label / 2))
+    with pytest.raises(ValueError, match='both present, to balance. Received'):
+        stream.balanced()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(-2, 6), min_size=1, max_size=40),
+       st.integers(-2, 5), st.integers(1, 9))
+def test_likes_of_files_are_those_of_the_table(ratings, above, group):
+    table = pd.DataFrame(dict(rating=np.array(ratings, float),
+                              row=np.arange(len(ratings))))
+    rows = pa.Table.from_pandas(table, preserve_index=False)
+    source = as_source(rows).likes('rating', above)
+    expected = (table.rating > above).astype('float32')
+    assert source['liked'].tolist() == expected.tolist()
+    again = source[['liked', 'row', 'rating']]
+    pd.testing.assert_frame_equal(
+        again, table.assign(liked=expected)[['liked', 'row', 'rating']])
+    batches = list(source.batches(['liked'], group))
+    assert sum(b.num_rows for b in batches) == len(ratings)
+
+
+@pytest.mark.parametrize('kind', ['csv', pytest.param(
+    'parquet', marks=pytest.mark.slow)])
+def test_a_streamed_run_of_likes_in_balance_is_that_in_memory(kind, tmp_path):
+    "Without shuffling they are equal to the last bit; here parts and figures."
+    from contextlib import redirect_stdout
+    from io import StringIO
+    from recofm.cli import main
+    from recofm.serving.artifact import Artifact
+    stars = frame.assign(rating=1. + np.arange(3_000) % 5)
+    file = tmp_path/f'stars.{kind}'
+    rows = stars[['user', 'film', 'rating']]
+    if kind == 'csv': rows.to_csv(file, index=False)
+    else: rows.to_parquet(file, row_group_size=500)
+    words = ['train', '--data', str(file), '--user', 'user', '--item', 'film',
+             '--above', '3', '--class-weight', 'balanced', '--epochs', '1',
+             '--model', 'FM', '--batch-size', '128']
+    said = StringIO()
+    with redirect_stdout(said):
+        main([*words, '--out', str(tmp_path/'memory')])
+        main([*words, '--out', str(tmp_path/'files'), '--stream'])
+        main(['train', '--config', str(tmp_path/'files'/'recipe.toml'),
+              '--out', str(tmp_path/'again')])
+    found = [json.loads((tmp_path/n/'metrics.json').read_text())
+             for n in ('memory', 'files', 'again')]
+    means = [f['baselines']['item mean'] for f in found]
+    assert means[0] == means[1] == means[2]
+    assert found[1]['test'] == found[2]['test']
+    one, other = (Artifact.load(tmp_path/n) for n in ('memory', 'files'))
+    same(one.schema, other.schema)

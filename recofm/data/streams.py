@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EncodedPiece', 'joined', 'taken', 'windows', 'in_groups', 'Stream', 'numbers_of', 'check_shard', 'columns_read',
-           'cut', 'all_in']
+           'cut', 'by_class', 'all_in']
 
 # %% ../../nbs/data/42_streams.ipynb #2cc64367
 from copy import copy
@@ -16,6 +16,7 @@ from .columns import names_read
 from .fields import check_count
 from .sources import among_rows, as_source
 from .tables import check_names
+from .weights import class_counts, class_weights
 
 # %% ../../nbs/data/42_streams.ipynb #91f4e40c
 class EncodedPiece:
@@ -116,7 +117,7 @@ class Stream:
         self.schema, self.shuffle = schema, shuffle
         self.batch_size = check_count('Stream', 'batch_size', batch_size)
         self.window = check_count('Stream', 'window', window)
-        self.shard = check_shard(shard)
+        self.shard, self.by_class = check_shard(shard), None
         self.mean_and_scale = schema.mean_and_scale
         self.source = as_source(source).with_numbers(numbers_of(schema))
         self.columns = columns_read(schema, self.source)
@@ -208,12 +209,25 @@ def spans(self:Stream, seed=None, epoch=0, done=0):
         at += piece.rows
 
 @patch
-def parts(self:Stream, seed=None, epoch=0, done=0):
-    "The pieces' examples after those that are done; without a seed in order."
+def unweighed(self:Stream, seed, epoch, done):
+    "The pieces' examples, as the pieces have them."
     if self.shard != (0, 1) or done:
         for span in self.spans(seed, epoch, done): yield from cut(*span)
         return
     for i in self.order(seed, epoch): yield from self.pieces[i].parts()
+
+@patch
+def parts(self:Stream, seed=None, epoch=0, done=0):
+    "The pieces' examples after those that are done; without a seed in order."
+    found = self.unweighed(seed, epoch, done)
+    if self.by_class is None: return found
+    return (by_class(part, self.by_class) for part in found)
+
+def by_class(examples, of_class) -> tuple:
+    "The examples, each of which weighs what its class does, too."
+    x, y, *weights = examples
+    own = of_class[(y[:, 0] == 1).astype(int)]
+    return x, y, own * weights[0] if weights else own
 
 # %% ../../nbs/data/42_streams.ipynb #57a90e7f
 @patch
@@ -286,7 +300,23 @@ def target(self:Stream) -> np.ndarray|None:
     return np.concatenate([y for _, y, *_ in self.parts()])
 
 @patch(as_prop=True)
+def weighs(self:Stream) -> bool:
+    "Whether rows have weights."
+    return self.by_class is not None or self.schema.weight in self.columns
+
+@patch(as_prop=True)
 def weights(self:Stream) -> np.ndarray|None:
     "The weight of each row, float32 (rows,); None where all count alike."
-    if self.schema.weight not in self.columns: return None
+    if not self.weighs: return None
     return np.concatenate([w for _, _, w in self.parts()])
+
+# %% ../../nbs/data/42_streams.ipynb #12e1f90a
+@patch
+def balanced(self:Stream) -> Stream:
+    "The same examples, weighed so that both classes count alike."
+    counts = np.zeros(2, int)
+    for piece in self.pieces:
+        for _, y, *_ in piece.parts(): counts += class_counts(y)
+    found = copy(self)
+    found.by_class = class_weights(*counts)
+    return found

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['tasks', 'part_names', 'model_class', 'Task', 'squared_error', 'check_parts', 'make_parts', 'own_parts',
            'numbers_read', 'read_as', 'Validation', 'Progress', 'epoch_line', 'begin', 'encoded', 'batches_of',
-           'watchers', 'weighed', 'metrics_by_weight', 'learn', 'of_size', 'fitted', 'OneHotRidge', 'simple_models',
-           'some_of', 'OnSample', 'reports_of', 'on_some', 'measure', 'curves', 'drawn', 'metrics_of', 'ended',
-           'as_bytes', 'files', 'begun_files', 'check_arguments', 'check_all', 'prepared', 'catalogue_of',
+           'watchers', 'weighed', 'have_weights', 'metrics_by_weight', 'learn', 'of_size', 'fitted', 'OneHotRidge',
+           'simple_models', 'some_of', 'OnSample', 'reports_of', 'on_some', 'measure', 'curves', 'drawn', 'metrics_of',
+           'ended', 'as_bytes', 'files', 'begun_files', 'check_arguments', 'check_all', 'prepared', 'catalogue_of',
            'fingerprint_of', 'state_about', 'state_file', 'introduced', 'where_from', 'stopped', 'reported', 'as_text',
            'put_beside', 'shown_place', 'saved_line', 'run']
 
@@ -232,20 +232,23 @@ def watchers(settings, batches, verbose=True) -> tuple:
     return validation, DivergenceGuard(), slower, stop, progress
 
 # %% ../../nbs/runs/10_run.ipynb #c110e71a
-def weighed(batches, settings) -> Batches:
+def weighed(batches, settings) -> Batches|Stream:
     "The same examples, with classes that count alike where it is asked for."
     if settings.class_weight is None: return batches
-    if isinstance(batches, Stream):
-        expected = 'Expected no class_weight with rows that are streamed'
-        raise ValueError(f'{expected}. Received {settings.class_weight!r}')
+    if isinstance(batches, Stream): return batches.balanced()
     weights = balanced(batches.target)
     if batches.weights is not None: weights = weights * batches.weights
     return Batches(batches.inputs, batches.target, batches.batch_size,
                    batches.mean_and_scale, weights)
 
+def have_weights(batches) -> bool:
+    "Whether rows have weights; those of a stream are not read for it."
+    if isinstance(batches, Stream): return batches.weighs
+    return batches.weights is not None
+
 def metrics_by_weight(settings, batches) -> dict:
     "What `compile` is told of metrics: those of the weights, if there are any."
-    if batches.weights is None: return {}
+    if not have_weights(batches): return {}
     rooted = keras.metrics.RootMeanSquaredError
     metric = dict(click=RunningAUC, rating=partial(rooted, name='rmse'))
     return dict(metrics=[], weighted_metrics=[metric[settings.task]()])
