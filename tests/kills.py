@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import monotonic, sleep
 
 import pandas as pd
 
 from recofm.datasets.synthetic import planted
+from recofm.training.states import read_state
 
 figures = Path(__file__).parent/'kills.json'
 start = 'from recofm.cli import main; main()'
@@ -33,9 +35,10 @@ def train_words(table, out):
             '--resume']
 
 
-def begin(table, out) -> subprocess.Popen:
+def begin(table, out, *more) -> subprocess.Popen:
     "A run in a process of its own, whose lines come as it says them."
-    command = [sys.executable, '-u', '-c', start, *train_words(table, out)]
+    command = [sys.executable, '-u', '-c', start, *train_words(table, out),
+               *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, text=True)
 
@@ -55,6 +58,22 @@ def killed(table, out, lines, seconds) -> bool:
     except subprocess.TimeoutExpired: run.kill()
     run.communicate()
     return run.returncode < 0
+
+
+def killed_within(table, out, *more, seconds=120) -> dict:
+    "Kill a run once it has kept a state within its second epoch; the state."
+    run, state = begin(table, out, *more), out.with_name(f'.{out.name}.recofm')
+    ends = monotonic() + seconds
+    try:
+        while run.poll() is None and monotonic() < ends:
+            sleep(.05)
+            if not (state/'state.npz').exists(): continue
+            kept = read_state(state/'state.npz')
+            if kept['epochs'] and kept['within']: return kept
+    finally:
+        run.kill()
+        run.communicate()
+    raise RuntimeError(f'Expected a state within an epoch of {out}')
 
 
 def left_by(out) -> dict:
@@ -84,7 +103,7 @@ def kill_often(folder, times=20, seed=0, say=print) -> dict:
         if killed(table, out, *moment):
             found['killed'] += 1
             said = finish(begin(table, out))
-            kept = any('oing on after epoch' in line for line in said)
+            kept = any('oing on after' in line for line in said)
             found['resumed' if kept else 'anew'] += 1
             again = left_by(out)
             odd = [n for n in whole if again[n] != whole[n]]

@@ -14,6 +14,7 @@ from io import StringIO
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
@@ -59,6 +60,33 @@ def interrupt(): raise KeyboardInterrupt
 
 
 def die(): os._exit(9)
+
+
+class Midway(keras.callbacks.Callback):
+    "Ctrl-C in an epoch, at the call that begins with a batch or a later one."
+    whole_groups = True
+
+    def __init__(self, epoch, batch):
+        super().__init__()
+        self.epoch, self.batch = epoch, batch
+
+    def on_epoch_begin(self, epoch, logs=None): self.now = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.now == self.epoch and batch >= self.batch: interrupt()
+
+
+class Counting(keras.callbacks.Callback):
+    "Of a user: what it counts in an epoch, it forgets when one begins."
+    whole_groups = True
+
+    def on_train_begin(self, logs=None): self.said = []
+
+    def on_epoch_begin(self, epoch, logs=None): self.calls = 0
+
+    def on_train_batch_end(self, batch, logs=None): self.calls += 1
+
+    def on_epoch_end(self, epoch, logs=None): self.said.append(self.calls)
 
 
 def patient(scheduled=False):
@@ -130,6 +158,119 @@ def test_a_run_that_is_broken_off_is_the_run_that_was_not(name, tmp_path):
     *_, epochs, _, stopped, _ = held_against_unbroken(
         model, (case.x, case.y), tmp_path)
     assert len(epochs) >= 3
+
+
+small = 4    # rows to a batch, so that an epoch has many calls of 64
+
+
+def held_within(model, case, folder, breaks=((0, 64), (2, 128)), **options):
+    "Break a training off within epochs, and resume it after each."
+    file, data = folder/'state.npz', (case.x, case.y)
+    options = dict(batch_size=small, epochs=4) | options
+    model.optimizer.build(model.trainable_variables)
+    every = model.variables + model.optimizer.variables
+    start = [keras.ops.convert_to_numpy(v) for v in every]
+    def once(*more):
+        halve = keras.callbacks.LearningRateScheduler(lambda _, rate: rate / 2)
+        counting = Counting()
+        left = train(model, data, [halve, counting, *patient(), *more],
+                     **options)
+        return left, counting.said
+
+    seed()
+    whole = once()
+    for v, value in zip(every, start): v.assign(value)
+    seed()
+    for epoch, batch in breaks:
+        with pytest.raises(KeyboardInterrupt):
+            once(Resume(file, every=1e-9), Midway(epoch, batch))
+        state = read_state(file)
+        assert (state['epochs'], state['within']['steps']) == (epoch, batch)
+        scramble(model, epoch)
+    same(once(Resume(file)), whole)
+
+
+@pytest.mark.parametrize('name', ['DeepFM', *(
+    pytest.param(n, marks=pytest.mark.slow) for n in ('FM', 'xDeepFM'))])
+def test_a_run_that_is_broken_off_within_an_epoch_is_the_run_that_was_not(
+        name, tmp_path):
+    model, case = compiled(name)
+    case.x, case.y = many(case)
+    held_within(model, case, tmp_path)
+
+
+def many(case, rows=800):
+    "Rows of a case, as often as needed: 200 batches are four calls."
+    some = np.arange(rows) % len(case.y)
+    x = {n: a[some] for n, a in case.x.items()} if isinstance(
+        case.x, dict) else case.x[some]
+    return x, case.y[some]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['gathered', 'averaged', 'SparseFtrl'])
+def test_every_optimizer_goes_on_within_an_epoch(name, tmp_path):
+    model, case = compiled('DeepFM', name)
+    case.x, case.y = many(case)
+    held_within(model, case, tmp_path)
+
+
+@pytest.mark.slow
+def test_weights_and_an_order_that_stays_go_on_within_an_epoch(tmp_path):
+    model, case = compiled('DeepFM')
+    case.x, case.y = many(case)
+    w = np.random.default_rng(0).random(len(case.y)).astype('float32')
+    held_within(model, case, tmp_path, sample_weight=w)
+    held_within(compiled('DeepFM')[0], case, tmp_path, shuffle=False)
+
+
+def test_a_state_within_an_epoch_that_cannot_be_kept_only_warns(
+        tmp_path, monkeypatch):
+    from recofm.training import resuming
+    model, case = compiled('FM')
+    x, y = many(case)
+    def full(*args): raise OSError(28, 'No space left on device')
+    class Full(keras.callbacks.Callback):
+        whole_groups = True
+        def on_train_batch_end(self, batch, logs=None):
+            monkeypatch.setattr(resuming, 'write_file', full)
+
+    resume = Resume(tmp_path/'state.npz', every=1e-9)
+    with pytest.warns(UserWarning, match='No space left') as said:
+        model.fit(x, y, batch_size=small, epochs=2, verbose=0,
+                  callbacks=[resume, Full()])
+    assert len([w for w in said if 'No space' in str(w.message)]) == 1
+    state = read_state(tmp_path/'state.npz')
+    assert (state['epochs'], state['within']) == (0, {})
+
+
+def test_a_state_without_a_part_of_an_epoch_is_read_as_before(tmp_path):
+    model, case = compiled('FM')
+    file = tmp_path/'state.npz'
+    model.fit(case.x, case.y, verbose=0, callbacks=[Resume(file)])
+    state = read_state(file)
+    assert state.pop('within') == {}
+    write_file(file, state_bytes(state))
+    done = model.fit(case.x, case.y, epochs=2, verbose=0,
+                     callbacks=[Resume(file)])
+    assert done.epoch == [0, 1]
+
+
+def test_other_batches_do_not_go_on_within_an_epoch(tmp_path):
+    model, case = compiled('FM')
+    x, y = many(case)
+    resume = Resume(tmp_path/'s.npz', every=1e-9)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(x, y, batch_size=small, verbose=0,
+                  callbacks=[resume, Midway(0, 64)])
+    again = dict(verbose=0, callbacks=[Resume(tmp_path/'s.npz')])
+    with pytest.raises(ValueError, match='batch_size: 4 in the file, 2 now'):
+        model.fit(x[:400], y[:400], batch_size=2, **again)
+    with pytest.raises(ValueError, match='goes batch by batch'):
+        model.fit(x, y, batch_size=small, class_weight={0: 1., 1: 2.}, **again)
+    model.compile(learner(), metrics=[])
+    with pytest.raises(ValueError, match='variables of the metrics'):
+        model.fit(x, y, batch_size=small, **again)
 
 
 @pytest.mark.slow
@@ -335,6 +476,27 @@ def test_a_run_that_is_killed_and_resumed_is_the_run_that_was_not(
     for name in set(all_that) - {'model'}: same(again[name], all_that[name])
     same(weights_in(broken), weights_in(whole))
     assert not (tmp_path/'.broken.recofm').exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('more', [[], ['--stream']])
+def test_a_run_that_is_killed_within_an_epoch_is_the_run_that_was_not(
+        more, clicks, tmp_path):
+    "Its table is split in four files of Parquet, where it is streamed."
+    if more:
+        frame = pd.read_csv(clicks)
+        clicks = tmp_path/'clicks'
+        clicks.mkdir()
+        for i in range(4): frame[i::4].to_parquet(clicks/f'{i}.parquet')
+    small = *more, '--batch-size', '2', '--epochs', '3'
+    whole, broken = tmp_path/'whole', tmp_path/'broken'
+    kept = kills.killed_within(clicks, broken, *small, '--keep-every', '1e-6')
+    steps = kept['within']['steps']
+    said = kills.finish(kills.begin(clicks, broken, *small))
+    assert f'Going on after batch {steps:,} of 1,200 in epoch 2' in said
+    kills.finish(kills.begin(clicks, whole, *small))
+    all_that, again = kills.left_by(whole), kills.left_by(broken)
+    for name in all_that: assert again[name] == all_that[name], name
 
 
 @pytest.mark.slow

@@ -121,6 +121,49 @@ def test_any_shards_have_each_row_once(of, epoch, window):
     np.testing.assert_array_equal(sorted_rows(joined(parts)), whole)
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.integers(1, 400), st.integers(1, 9), st.integers(1, 50),
+       st.integers(1, 4), st.sampled_from([None, 0, 1]))
+def test_any_shards_take_equal_steps(rows, of, size, steps, seed):
+    "Disjoint, nothing lost, and no batch is larger by more than one row."
+    shards = [Stream(schema_of_rows, source_of_rows(rows), size, window=37,
+                     shard=(i, of)) for i in range(of)]
+    if rows < of:
+        with pytest.raises(ValueError, match=f'each of {of} shards at least'):
+            len(shards[0])
+        return
+    found = [[x[:, 0] for x, _ in shard.rest(size, seed)] for shard in shards]
+    batches = {len(shard) for shard in shards}
+    assert batches == {len(own) for own in found} and len(batches) == 1
+    every = np.concatenate([x for own in found for x in own])
+    assert sorted(every.tolist()) == list(range(1, rows + 1))
+    for own in found:
+        *most, last = map(len, own)
+        assert set(most) <= {size} and 0 < last <= size + 1
+    groups = [[len(x) for x, _ in shard.rest(size * steps, seed)]
+              for shard in shards]
+    from recofm.training.from_files import groups_of_stream
+    for shard, sizes in zip(shards, groups):
+        shard.shuffle = seed is not None
+        taken = [(len(y), n) for _, (_, y), n in
+                 groups_of_stream(shard, size, steps, [0], seed or 0)]
+        assert [n for n, _ in taken] == sizes
+        assert [n for _, n in taken[:-1]] == [steps] * (len(taken) - 1)
+        assert sum(n for _, n in taken) == len(shard)
+
+
+numbered = pd.DataFrame(dict(row=np.arange(400), label=np.arange(400) % 2))
+schema_of_rows = Schema.fit(numbered, target='label', context='row')
+
+
+def source_of_rows(rows, group=7):
+    "Numbered rows, in pieces of a few."
+    table = pa.Table.from_pandas(numbered[:rows], preserve_index=False)
+    pieces = [p for i in range(0, rows, group)
+              for p in as_source(table.slice(i, group)).pieces]
+    return as_source(table).of_pieces(pieces)
+
+
 schema_of_all = Schema.fit(frame, **columns)
 source_of_all = as_source(pa.Table.from_pandas(frame).select(
     [*frame.columns]))
@@ -227,6 +270,64 @@ def test_a_stream_is_gone_on_with(files, schema, tmp_path):
         np.testing.assert_array_equal(x, y)
 
 
+@pytest.mark.parametrize('how', ['files', 'cache', *(
+    pytest.param(h, marks=pytest.mark.slow) for h in ('in order', 'shard'))])
+def test_a_stream_is_gone_on_with_within_an_epoch(how, files, schema,
+                                                  tmp_path):
+    "Also where the calls were of one step, and are of many now."
+    import keras
+    from recofm.training.resuming import Resume
+    from recofm.training.states import read_state
+    from test_resume import Midway
+    shard = (1, 2) if how == 'shard' else (0, 1)
+    stream = Stream(schema, files, 8, how != 'in order', window=500,
+                    shard=shard)
+    if how == 'cache': stream = stream.cached(tmp_path/'cache')
+    def once(salt, *callbacks):
+        model = small(schema)
+        keras.utils.set_random_seed(salt)
+        done = model.fit(stream, epochs=3, verbose=0, callbacks=callbacks)
+        every = model.variables + model.optimizer.variables
+        return [keras.ops.convert_to_numpy(v) for v in every], done.history
+
+    (whole, history), file = once(1), tmp_path/'state.npz'
+    for epoch, batch, batchwise in (0, 128, False), (1, 77, True):
+        accident = Midway(epoch, batch)
+        accident.whole_groups = not batchwise
+        with pytest.raises(KeyboardInterrupt):
+            once(1 + epoch, Resume(file, every=1e-9), accident)
+        assert read_state(file)['within']['steps'] == batch
+    again, its_history = once(3, Resume(file))
+    assert its_history == history
+    for x, y in zip(again, whole): np.testing.assert_array_equal(x, y)
+
+
+def test_what_is_over_is_not_read_again(files, schema, monkeypatch):
+    from recofm.data import streams
+    stream, seen = Stream(schema, files, window=500), []
+    encoded = streams.EncodedPiece.encoded
+    def counted(self, batch):
+        seen.append(batch.num_rows)
+        return encoded(self, batch)
+    monkeypatch.setattr(streams.EncodedPiece, 'encoded', counted)
+    rest = joined(list(stream.rest(256, 5, 2, 2_600)))
+    assert sum(seen) == 500
+    x, y = epoch_of(stream, 5, 2)
+    equal(rest, ({n: a[2_600:] for n, a in x.items()}, y[2_600:]))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2_999), st.integers(1, 2_000), st.integers(1, 400),
+       st.integers(1, 3), st.sampled_from([None, 3]))
+def test_the_rest_of_an_epoch_is_the_rest_of_it(done, window, most, of, seed):
+    stream = Stream(schema_of_all, source_of_all, window=window,
+                    shard=(of - 1, of))
+    done = min(done, stream.least - 1)
+    x, y = joined(list(stream.rest(most, seed, 2)))
+    rest = joined(list(stream.rest(most, seed, 2, done)))
+    equal(rest, ({n: a[done:] for n, a in x.items()}, y[done:]))
+
+
 @pytest.mark.parametrize('given', [
     dict(y=[1]), dict(batch_size=3), dict(sample_weight=[1.]),
     dict(validation_split=.1)])
@@ -313,14 +414,16 @@ def ended(rows, out, **more):
     from io import StringIO
 
     from recofm.runs.run import run
-    resume = more.pop('resume', False)
-    with redirect_stdout(StringIO()):
-        return run(rows, run_settings(**more), out, resume=resume)
+    resume, every = more.pop('resume', False), more.pop('keep_every', None)
+    with redirect_stdout(StringIO()) as said:
+        left = run(rows, run_settings(**more), out, resume=resume,
+                   keep_every=every)
+    return *left, said.getvalue()
 
 
 def test_a_run_of_files_has_the_parts_of_the_table(files, tmp_path):
-    artifact, table = ended(frame, tmp_path/'memory')
-    other, its_table = ended(as_source(files), tmp_path/'files')
+    artifact, table, _ = ended(frame, tmp_path/'memory')
+    other, its_table, _ = ended(as_source(files), tmp_path/'files')
     same(other.schema, artifact.schema)
     for name in 'global mean', 'item mean':
         pd.testing.assert_series_equal(its_table.loc[name], table.loc[name])
@@ -330,9 +433,9 @@ def test_a_run_of_files_has_the_parts_of_the_table(files, tmp_path):
 
 
 def test_a_run_of_files_goes_on_as_if_nobody_had_ended_it(files, tmp_path):
-    whole, table = ended(as_source(files), tmp_path/'whole')
+    whole, table, _ = ended(as_source(files), tmp_path/'whole')
     ended(as_source(files), tmp_path/'out', epochs=1)
-    again, its_table = ended(as_source(files), tmp_path/'out', resume=True)
+    again, its_table, _ = ended(as_source(files), tmp_path/'out', resume=True)
     for x, y in zip(weights(whole.model), weights(again.model)):
         np.testing.assert_array_equal(x, y)
     pd.testing.assert_frame_equal(its_table, table)
@@ -342,15 +445,41 @@ def test_a_run_of_files_goes_on_as_if_nobody_had_ended_it(files, tmp_path):
         ended(as_source(other), tmp_path/'out', epochs=9, resume=True)
 
 
+@pytest.mark.parametrize('epoch', [
+    1, pytest.param(0, marks=pytest.mark.slow)])
+def test_a_run_of_files_goes_on_within_an_epoch(epoch, files, tmp_path,
+                                                monkeypatch):
+    from recofm.training.divergence import DivergenceGuard
+    many = dict(batch_size=8, epochs=2)
+    whole, table, _ = ended(as_source(files), tmp_path/'whole', **many)
+    begin = DivergenceGuard.on_train_batch_begin
+    def midway(self, batch, logs=None):
+        if (self.epoch, batch) == (epoch, 192): raise KeyboardInterrupt
+        begin(self, batch, logs)
+    with monkeypatch.context() as m:
+        m.setattr(DivergenceGuard, 'on_train_batch_begin', midway)
+        with pytest.raises(KeyboardInterrupt, match=f'in epoch {epoch + 1}'):
+            ended(as_source(files), tmp_path/'out', keep_every=1e-9, **many)
+    again, its_table, said = ended(as_source(files), tmp_path/'out',
+                                   resume=True, **many)
+    assert f'Going on after batch 192 of 300 in epoch {epoch + 1}' in said
+    for x, y in zip(weights(whole.model), weights(again.model)):
+        np.testing.assert_array_equal(x, y)
+    pd.testing.assert_frame_equal(its_table, table)
+    one, other = (pd.read_csv(tmp_path/n/'history.csv').drop(
+        columns='seconds') for n in ('whole', 'out'))
+    pd.testing.assert_frame_equal(one, other)
+
+
 @pytest.mark.parametrize('how', [
     dict(split='time', timestamp='hour2'),
     pytest.param(dict(split='last', timestamp='hour2'),
                  marks=pytest.mark.slow)])
 def test_a_run_is_split_by_time_or_by_each_users_last(how, tmp_path):
     timed = frame.assign(hour2=np.arange(3_000)[::-1])
-    _, table = ended(timed, tmp_path/'memory', epochs=1, **how)
+    _, table, _ = ended(timed, tmp_path/'memory', epochs=1, **how)
     pq.write_table(pa.Table.from_pandas(timed), tmp_path/'t.parquet')
-    _, other = ended(as_source(tmp_path/'t.parquet'), tmp_path/'files',
+    _, other, _ = ended(as_source(tmp_path/'t.parquet'), tmp_path/'files',
                      epochs=1, **how)
     pd.testing.assert_series_equal(table.loc['item mean'],
                                    other.loc['item mean'])
@@ -527,12 +656,96 @@ def test_a_file_is_the_same_from_every_folder(files, schema, monkeypatch):
     assert cache_name(Stream(schema, '00.parquet')) == name
 
 
-@pytest.mark.parametrize('above, balanced, received', [
-    (3., None, '--above 3'), (None, 'balanced', '--class-weight balanced')])
-def test_what_cannot_be_streamed_is_said_before_files_are_read(
-        above, balanced, received):
+def test_a_known_data_set_is_not_streamed():
     from argparse import Namespace
     from recofm.cli.train import check_streamed
-    args = Namespace(stream=True, above=above, class_weight=balanced)
-    with pytest.raises(ValueError, match=f'Received {received}'):
-        check_streamed(args, [])
+    with pytest.raises(ValueError, match="Expected files .* Received 'ml-1m'"):
+        check_streamed(Namespace(stream=True), ['ml-1m'])
+
+
+@pytest.mark.parametrize('weight', [None, 'w'])
+def test_classes_that_count_alike_are_learned_as_in_memory(weight, tmp_path):
+    from recofm.data.weights import balanced
+    weighed = frame.assign(w=np.arange(3_000) % 7 + .5)
+    schema = Schema.fit(weighed, weight=weight, **columns)
+    stream = Stream(schema, weighed, 128, shuffle=False)
+    batches, w = schema.batches(weighed, 128), balanced(frame.label)
+    if weight: w = w * batches.weights
+    np.testing.assert_array_equal(stream.balanced().weights, w)
+    found = []
+    for data, options in (
+            (stream.balanced(), {}),
+            (batches.inputs, dict(y=batches.target, batch_size=128,
+                                  sample_weight=w, shuffle=False))):
+        model = small(schema)
+        done = model.fit(data, epochs=2, verbose=0, **options)
+        found.append((weights(model), done.history['loss']))
+    (one, loss), (other, its_loss) = found
+    assert loss == its_loss
+    for x, y in zip(one, other): np.testing.assert_array_equal(x, y)
+
+
+def test_a_cache_knows_nothing_of_the_weights_of_classes(files, schema,
+                                                         tmp_path):
+    stream = Stream(schema, files)
+    stream.balanced().cached(tmp_path)
+    equal(epoch_of(stream.cached(tmp_path)), epoch_of(stream))
+    x, y, w = epoch_of(stream.balanced().cached(tmp_path))
+    np.testing.assert_array_equal(w, stream.balanced().weights)
+
+
+def test_one_class_alone_cannot_be_balanced(files, schema):
+    stream = Stream(schema, frame.assign(label=1.))
+    with pytest.raises(ValueError, match='Received 0 of 0 and 3,000 of 1'):
+        stream.balanced()
+    stream = Stream(schema, frame.assign(label=frame.label / 2))
+    with pytest.raises(ValueError, match='both present, to balance. Received'):
+        stream.balanced()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(-2, 6), min_size=1, max_size=40),
+       st.integers(-2, 5), st.integers(1, 9))
+def test_likes_of_files_are_those_of_the_table(ratings, above, group):
+    table = pd.DataFrame(dict(rating=np.array(ratings, float),
+                              row=np.arange(len(ratings))))
+    rows = pa.Table.from_pandas(table, preserve_index=False)
+    source = as_source(rows).likes('rating', above)
+    expected = (table.rating > above).astype('float32')
+    assert source['liked'].tolist() == expected.tolist()
+    again = source[['liked', 'row', 'rating']]
+    pd.testing.assert_frame_equal(
+        again, table.assign(liked=expected)[['liked', 'row', 'rating']])
+    batches = list(source.batches(['liked'], group))
+    assert sum(b.num_rows for b in batches) == len(ratings)
+
+
+@pytest.mark.parametrize('kind', ['csv', pytest.param(
+    'parquet', marks=pytest.mark.slow)])
+def test_a_streamed_run_of_likes_in_balance_is_that_in_memory(kind, tmp_path):
+    "Without shuffling they are equal to the last bit; here parts and figures."
+    from contextlib import redirect_stdout
+    from io import StringIO
+    from recofm.cli import main
+    from recofm.serving.artifact import Artifact
+    stars = frame.assign(rating=1. + np.arange(3_000) % 5)
+    file = tmp_path/f'stars.{kind}'
+    rows = stars[['user', 'film', 'rating']]
+    if kind == 'csv': rows.to_csv(file, index=False)
+    else: rows.to_parquet(file, row_group_size=500)
+    words = ['train', '--data', str(file), '--user', 'user', '--item', 'film',
+             '--above', '3', '--class-weight', 'balanced', '--epochs', '1',
+             '--model', 'FM', '--batch-size', '128']
+    said = StringIO()
+    with redirect_stdout(said):
+        main([*words, '--out', str(tmp_path/'memory')])
+        main([*words, '--out', str(tmp_path/'files'), '--stream'])
+        main(['train', '--config', str(tmp_path/'files'/'recipe.toml'),
+              '--out', str(tmp_path/'again')])
+    found = [json.loads((tmp_path/n/'metrics.json').read_text())
+             for n in ('memory', 'files', 'again')]
+    means = [f['baselines']['item mean'] for f in found]
+    assert means[0] == means[1] == means[2]
+    assert found[1]['test'] == found[2]['test']
+    one, other = (Artifact.load(tmp_path/n) for n in ('memory', 'files'))
+    same(one.schema, other.schema)

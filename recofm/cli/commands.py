@@ -120,7 +120,7 @@ def run_command(argv):
         expected = 'Expected an output that can be written'
         sys.exit(f'recofm: {expected}. Received: {error.strerror}')
 
-going_on = '; with --resume a training goes on behind its last whole epoch'
+going_on = '; with --resume a training goes on behind its last state'
 
 def end_early(error):
     "Say why a command ends, and end the process."

@@ -106,6 +106,8 @@ learning_options = (
     Option('out', str, 'OUT', 'folder for the model and its report'),
     Option('resume', bool, '', 'go on where a run into OUT was ended',
            in_recipe=False),
+    Option('keep_every', float, 'MINUTES', 'keep a state for --resume '
+           'within long epochs, too', in_recipe=False),
     Option('config', str, 'FILE', 'a recipe in TOML; the command line wins',
            in_recipe=False),
     Option('dim', int, 'N', 'length of the vectors', 16),

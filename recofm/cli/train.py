@@ -32,6 +32,7 @@ from ..data.tables import (
     check_names, endings, header, is_table, read_table, tables_in)
 from ..runs.settings import Settings, check_settings, versions
 from ..serving.folder import check_place, workspace
+from ..training.states import check_minutes
 
 # %% ../../nbs/cli/20_train.ipynb #eaf21ae2
 films = dict(
@@ -131,6 +132,7 @@ def check_together(args):
         expected = 'Expected files, as --valid asks for'
         raise ValueError(f'{expected}. Received {sets[0]!r}')
     check_streamed(args, sets)
+    check_minutes(args.keep_every)
     if args.split == 'file' and not args.stream:
         raise ValueError('Expected --stream with --split file. Received none')
     if args.label and args.context and not (args.user or args.item):
@@ -139,12 +141,8 @@ def check_together(args):
 
 def check_streamed(args, sets):
     "A `ValueError` for what --stream cannot do."
-    refused = [*sets]
-    if args.above is not None: refused.append(f'--above {args.above:g}')
-    if args.class_weight: refused.append(f'--class-weight {args.class_weight}')
-    if not args.stream or not refused: return
-    expected = 'Expected files, and no --above or --class-weight, with --stream'
-    raise ValueError(f'{expected}. Received {refused[0]}')
+    if not args.stream or not sets: return
+    raise ValueError(f'Expected files with --stream. Received {sets[0]!r}')
 
 def all_settled(args) -> Namespace:
     "The options of a run, resolved, checked, and with MovieLens' threshold."
@@ -221,16 +219,11 @@ def liked(
     above: float # A rating above this is a target of 1
 ):
     "Ratings as targets, float32 (rows,); every row must have one."
-    from recofm.data.cells import numbers
+    from recofm.data.sources import is_above
     if 'rating' not in frame:
         expected = "Expected a column 'rating', for --above"
         raise ValueError(f'{expected}. Received {list(frame.columns)}')
-    rating = numbers(frame.rating, 'rating')
-    missing = int((rating != rating).sum())
-    if not missing: return (rating > above).astype('float32')
-    expected = "Expected a number in every row of 'rating', for --above"
-    received = f'{missing:,} rows of {len(frame):,} without one'
-    raise ValueError(f'{expected}. Received {received}')
+    return is_above(frame.rating, 'rating', above)
 
 # %% ../../nbs/cli/20_train.ipynb #4c7af4f8
 def read(
@@ -256,7 +249,9 @@ def streamed(data, args, numbers):
     from recofm.data.sources import as_source
     source = (layout_source(args.layout, data, args.data) if args.layout
               else as_source(data, **text_arguments(args)))
-    return source.with_numbers(numbers).counted()
+    source = source.with_numbers(numbers)
+    if args.above is not None: source = source.likes('rating', args.above)
+    return source.counted()
 
 def all_rows(args, columns):
     "One table, to be split; or parts by name, where there is a --valid."
@@ -388,4 +383,4 @@ def train_settled(args):
     tell([*overridden(args, settings),
           *differences(record, args.record, args.config)])
     report = {'recipe.toml': recipe_text(args, settings, record).encode()}
-    run(rows, settings, args.out, report, bool(args.resume))
+    run(rows, settings, args.out, report, bool(args.resume), args.keep_every)

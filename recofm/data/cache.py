@@ -124,14 +124,14 @@ class CachedPiece:
         self.files, self.valued = files, valued
         self.first, self.cuts, self.rows = first, cuts, sum(cuts)
 
-    def parts(self):
+    def parts(self, first=0):
         "Its examples, in the parts in which they were written."
-        at = self.first
-        for n in self.cuts:
+        starts = np.cumsum([self.first, *self.cuts]).tolist()
+        for at, n in zip(starts, self.cuts):
+            if at < self.first + first: continue
             kept = {f.stem: np.load(f, mmap_mode='r')[at:at + n]
                     for f in self.files}
             yield examples_from(kept, self.valued)
-            at += n
 
 def read_cache(
     folder, # Where `write_cache` wrote

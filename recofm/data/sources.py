@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['of_size', 'Piece', 'checked', 'as_typed', 'parquet_pieces', 'arrow_pieces', 'text_piece', 'common_types', 'Source',
            'files_source', 'among_rows', 'frame_source', 'arrow_source', 'stream_source', 'as_source', 'is_lines',
-           'is_files']
+           'is_files', 'is_above']
 
 # %% ../../nbs/data/19_sources.ipynb #7d1d0c03
 import os
@@ -18,7 +18,7 @@ from pathlib import Path
 from fastcore.basics import patch
 import pyarrow as pa
 import pyarrow.parquet as pq
-from .cells import as_arrow
+from .cells import as_arrow, numbers
 from .delimited import Dialect, Skipped, text_batches
 from .places import check_unchanged
 from .tables import (
@@ -408,3 +408,49 @@ def is_files(given) -> bool:
     if hasattr(given, '__fspath__') or isinstance(given, str): return True
     several = isinstance(given, (list, tuple)) and len(given)
     return bool(several) and is_files(given[0])
+
+# %% ../../nbs/data/19_sources.ipynb #6b29abf5
+def is_above(
+    column,      # List, Series or Arrow array of numbers
+    name: str,   # Of the column, for messages
+    least: float # A number above this is a 1
+):
+    "Whether each number is above another, float32 (rows,) of 0 and 1."
+    found = numbers(column, name)
+    missing = int((found != found).sum())
+    if not missing: return (found > least).astype('float32')
+    expected = f'Expected a number in every row of {name!r}'
+    received = f'{missing:,} rows of {len(found):,} without one'
+    raise ValueError(f'{expected}, to compare it with {least:g}. '
+                     f'Received {received}')
+
+@patch
+def likes(self:Source,
+    column: str,  # Of numbers, such as ratings
+    above: float, # A number above this is a 1
+    name='liked'  # Of the new column
+) -> Source:
+    "The same rows, with a column of 1 where a number is above another, or 0."
+    check_names(self.names, [column], 'The source')
+    names = [n for n in self.names if n != name] + [name]
+    types = self.types and pa.schema({n: pa.float32() if n == name else
+                                      self.types.field(n).type for n in names})
+    pieces = [replace(p, read=partial(_with_likes, p, column, above, name))
+              for p in self.pieces]
+    def asked(numbers):
+        also = [column if n == name else n for n in [*numbers, column]]
+        return self.with_numbers([*dict.fromkeys(also)]).likes(
+            column, above, name)
+    about = self.about and [*self.about, [column, above, name]]
+    return Source(names, pieces, self.again, types, self._skipped, asked, about)
+
+def _with_likes(piece, column, above, name, columns, size):
+    "The batches of a piece, with a column that is made of another."
+    own, at = [n for n in columns if n != name], 0
+    also = [column] if name in columns else []
+    for batch in piece.batches([*dict.fromkeys([*own, *also])], size):
+        with among_rows(piece.place, at, batch.num_rows):
+            made = {n: pa.array(is_above(batch[n], n, above)) for n in also}
+        arrays = [made[column] if n == name else batch[n] for n in columns]
+        at += batch.num_rows
+        yield _batch(arrays, columns, batch.num_rows)

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['EncodedPiece', 'joined', 'taken', 'windows', 'in_groups', 'Stream', 'numbers_of', 'check_shard', 'inputs_read',
-           'columns_read', 'cut']
+           'columns_read', 'cut', 'by_class', 'all_in']
 
 # %% ../../nbs/data/42_streams.ipynb #2cc64367
 from copy import copy
+from itertools import islice
 import numpy as np
 from fastcore.basics import patch
 from .batches import as_column, examples_of
@@ -15,6 +16,7 @@ from .columns import names_read
 from .fields import check_count
 from .sources import among_rows, as_source
 from .tables import check_names
+from .weights import class_counts, class_weights
 
 # %% ../../nbs/data/42_streams.ipynb #91f4e40c
 class EncodedPiece:
@@ -28,15 +30,22 @@ class EncodedPiece:
         self.place, self.rows = piece.place, piece.rows
 
     def parts(self,
-        size: int=2**17 # Rows that are encoded at once, at most
+        size: int=2**17, # Rows that are encoded at once, at most
+        first: int=0     # Row that a part begins with; those before are left
     ):
         "Its examples: tuples of inputs, with a target where there is one."
-        first = 0
+        at = 0
         for batch in self.piece.batches(self.columns, size):
-            with among_rows(self.place, first, batch.num_rows):
-                examples = self.encoded(batch)
-            first += batch.num_rows
-            yield examples
+            if at >= first:
+                with among_rows(self.place, at, batch.num_rows):
+                    examples = self.encoded(batch)
+                yield examples
+            at += batch.num_rows
+
+    @property
+    def cuts(self):
+        "How many rows each part has."
+        return [min(2**17, self.rows - i) for i in range(0, self.rows, 2**17)]
 
     def encoded(self, batch):
         x, schema = self.schema.inputs(batch), self.schema
@@ -75,7 +84,8 @@ def windows(parts, rows: int):
 def in_groups(
     windows,  # Lists of parts, as `windows` yields them
     most: int,# Examples in a group; the last one holds what is left
-    draw=None # A NumPy generator that shuffles each window; None: in order
+    draw=None,# A NumPy generator that shuffles each window; None: in order
+    done=0    # Rows of the first window, in its order, that are left out
 ):
     "The examples in groups of equal size."
     left, there = [], 0
@@ -84,6 +94,7 @@ def in_groups(
         parts.clear()                    # their memory is free again
         n = examples_of(window[0])
         order = np.arange(n) if draw is None else draw.permutation(n)
+        order, n, done = order[done:], n - done, 0
         cuts = [0, *range(most - there, n + 1, most)]
         for start, end in zip(cuts, cuts[1:]):
             yield joined([*left, taken(window, order[start:end])])
@@ -106,7 +117,7 @@ class Stream:
         self.schema, self.shuffle = schema, shuffle
         self.batch_size = check_count('Stream', 'batch_size', batch_size)
         self.window = check_count('Stream', 'window', window)
-        self.shard = check_shard(shard)
+        self.shard, self.by_class = check_shard(shard), None
         self.mean_and_scale = schema.mean_and_scale
         self.source = as_source(source).with_numbers(numbers_of(schema))
         self.columns = columns_read(schema, self.source)
@@ -118,7 +129,7 @@ class Stream:
         first, last = self.share()
         return last - first
 
-    def __len__(self): return -(-self.examples // self.batch_size)
+    def __len__(self): return -(-self.least // self.batch_size)
 
 def numbers_of(schema) -> list[str]:
     "The columns of a text file that are parsed to be numbers."
@@ -164,11 +175,20 @@ def share(self:Stream) -> tuple[int, int]:
     (number, of), rows = self.shard, sum(self.sizes())
     return number * rows // of, (number + 1) * rows // of
 
+@patch(as_prop=True)
+def least(self:Stream) -> int:
+    "How many rows the smallest share has."
+    of, rows = self.shard[1], sum(self.sizes())
+    if rows >= of or not rows: return rows // of
+    expected = f'Expected a row for each of {of} shards at least'
+    raise ValueError(f'{expected}. Received {rows} rows')
+
 # %% ../../nbs/data/42_streams.ipynb #e8065690
-def cut(parts, first: int, last: int):
-    "The examples from the first to the one before the last."
-    at = 0
-    for part in parts:
+def cut(piece, first: int, last: int):
+    "The examples of a piece from the first to the one before the last."
+    ends = np.cumsum([0, *piece.cuts])
+    at = int(ends[ends <= first][-1])
+    for part in piece.parts(first=at) if at else piece.parts():
         n = examples_of(part[0])
         inside = np.arange(max(first - at, 0), min(last - at, n))
         if len(inside) == n: yield part
@@ -184,30 +204,84 @@ def order(self:Stream, seed, epoch) -> list[int]:
     return draw.permutation(len(self.pieces)).tolist()
 
 @patch
-def parts(self:Stream, seed=None, epoch=0):
-    "The pieces' examples; in the order of the source without a seed."
-    ordered = [self.pieces[i] for i in self.order(seed, epoch)]
-    if self.shard == (0, 1):
-        for piece in ordered: yield from piece.parts()
-        return
+def spans(self:Stream, seed=None, epoch=0, done=0):
+    "Pieces in order, with the first row of each and the one after the last."
     self.sizes()
     at, (first, last) = 0, self.share()
-    for piece in ordered:
-        inside = max(first - at, 0), min(last - at, piece.rows)
-        if inside[0] < inside[1]: yield from cut(piece.parts(), *inside)
+    for piece in map(self.pieces.__getitem__, self.order(seed, epoch)):
+        inside = max(first + done - at, 0), min(last - at, piece.rows)
+        if inside[0] < inside[1]: yield piece, *inside
         at += piece.rows
+
+@patch
+def unweighed(self:Stream, seed, epoch, done):
+    "The pieces' examples, as the pieces have them."
+    if self.shard != (0, 1) or done:
+        for span in self.spans(seed, epoch, done): yield from cut(*span)
+        return
+    for i in self.order(seed, epoch): yield from self.pieces[i].parts()
+
+@patch
+def parts(self:Stream, seed=None, epoch=0, done=0):
+    "The pieces' examples after those that are done; without a seed in order."
+    found = self.unweighed(seed, epoch, done)
+    if self.by_class is None: return found
+    return (by_class(part, self.by_class) for part in found)
+
+def by_class(examples, of_class) -> tuple:
+    "The examples, each of which weighs what its class does, too."
+    x, y, *weights = examples
+    own = of_class[(y[:, 0] == 1).astype(int)]
+    return x, y, own * weights[0] if weights else own
+
+# %% ../../nbs/data/42_streams.ipynb #57a90e7f
+@patch
+def windows_over(self:Stream, done, seed, epoch) -> list[int]:
+    "How many rows each of the windows has that are over after so many."
+    over, there = [], 0
+    for piece, first, last in self.spans(seed, epoch):
+        ends = np.cumsum([0, *piece.cuts]).clip(first, last)
+        for n in np.diff(ends)[np.diff(ends) > 0].tolist():
+            there += n
+            if sum(over) + there > done: return over
+            if there >= self.window: over, there = [*over, there], 0
+    return over
+
+def all_in(groups, many: int):
+    "So many groups; the last has what is left over, too."
+    yield from islice(groups, many - 1)
+    yield joined([*groups])
 
 @patch
 def groups(self:Stream,
     parts,     # As `parts` gave them
     most: int, # Examples in a group; the last one holds what is left
     seed=None, # Of the order
-    epoch=0    # Its number
+    epoch=0,   # Its number
+    over=(),   # Rows of each window that is not among the parts
+    done=0     # Rows of the first window, in its order, that are left out
 ):
     "The examples of an epoch in groups, each window shuffled."
-    if seed is None: return in_groups(windows(parts, most), most)
-    draw = np.random.default_rng([seed, epoch, 1])
-    return in_groups(windows(parts, self.window), most, draw)
+    size, draw = most if seed is None else self.window, None
+    if seed is not None: draw = np.random.default_rng([seed, epoch, 1])
+    for n in over if draw else (): draw.permutation(n)
+    groups = in_groups(windows(parts, size), most, draw, done)
+    if self.shard == (0, 1) or self.least == self.examples: return groups
+    many, rest = divmod(self.least - sum(over) - done, most)
+    return groups if rest else all_in(groups, many)
+
+@patch
+def rest(self:Stream,
+    most: int, # Examples in a group; the last one holds what is left
+    seed=None, # Of the order
+    epoch=0,   # Its number
+    done=0,    # Rows of it that are left out
+    ahead=iter # What goes through the parts
+):
+    "The groups of an epoch after those rows that are done."
+    over = [done] if seed is None else self.windows_over(done, seed, epoch)
+    parts = ahead(self.parts(seed, epoch, sum(over)))
+    return self.groups(parts, most, seed, epoch, over, done - sum(over))
 
 # %% ../../nbs/data/42_streams.ipynb #bf876ce6
 @patch
@@ -231,7 +305,23 @@ def target(self:Stream) -> np.ndarray|None:
     return np.concatenate([y for _, y, *_ in self.parts()])
 
 @patch(as_prop=True)
+def weighs(self:Stream) -> bool:
+    "Whether rows have weights."
+    return self.by_class is not None or self.schema.weight in self.columns
+
+@patch(as_prop=True)
 def weights(self:Stream) -> np.ndarray|None:
     "The weight of each row, float32 (rows,); None where all count alike."
-    if self.schema.weight not in self.columns: return None
+    if not self.weighs: return None
     return np.concatenate([w for _, _, w in self.parts()])
+
+# %% ../../nbs/data/42_streams.ipynb #12e1f90a
+@patch
+def balanced(self:Stream) -> Stream:
+    "The same examples, weighed so that both classes count alike."
+    counts = np.zeros(2, int)
+    for piece in self.pieces:
+        for _, y, *_ in piece.parts(): counts += class_counts(y)
+    found = copy(self)
+    found.by_class = class_weights(*counts)
+    return found

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['tested', 'leaning_on', 'share_policy', 'named_errors', 'has_no_repeats', 'rows_read', 'compiled_by_xla',
            'strategy_of', 'replicas', 'place_of', 'decays', 'local_copy', 'forget_calls', 'custom_gradient',
-           'first_epoch', 'begin_with', 'bounded_variables', 'forget_variables', 'has_started', 'check_process']
+           'go_through', 'first_epoch', 'begin_with', 'bounded_variables', 'forget_variables', 'has_started',
+           'check_process']
 
 # %% ../../nbs/layers/50_internals.ipynb #68f3b8ed
 from contextlib import contextmanager
@@ -176,6 +177,13 @@ def custom_gradient(
 # %% ../../nbs/layers/50_internals.ipynb #222f5268
 with leaning_on("Keras to have data adapters", '`Groups`'):
     from keras.src.trainers.data_adapters.data_adapter import DataAdapter
+
+def go_through(
+    iterator, # Of an epoch, that `fit` has made
+    calls     # Of nothing: first and last batch of each call, and the data
+):
+    "Have `fit` make these calls in each epoch."
+    iterator._enumerate_iterator = calls
 
 def first_epoch(
     model,             # A Keras model, in `fit`

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['tasks', 'part_names', 'model_class', 'Task', 'squared_error', 'check_parts', 'make_parts', 'own_parts',
            'numbers_read', 'read_as', 'Validation', 'Progress', 'epoch_line', 'begin', 'encoded', 'batches_of',
-           'watchers', 'weighed', 'metrics_by_weight', 'learn', 'of_size', 'fitted', 'OneHotRidge', 'simple_models',
-           'some_of', 'OnSample', 'reports_of', 'on_some', 'measure', 'curves', 'drawn', 'metrics_of', 'ended',
-           'as_bytes', 'files', 'begun_files', 'check_arguments', 'check_all', 'prepared', 'catalogue_of',
-           'fingerprint_of', 'state_about', 'state_file', 'introduced', 'stopped', 'reported', 'as_text', 'put_beside',
-           'shown_place', 'saved_line', 'run']
+           'watchers', 'weighed', 'have_weights', 'metrics_by_weight', 'learn', 'of_size', 'fitted', 'OneHotRidge',
+           'simple_models', 'some_of', 'OnSample', 'reports_of', 'on_some', 'measure', 'curves', 'drawn', 'metrics_of',
+           'ended', 'as_bytes', 'files', 'begun_files', 'check_arguments', 'check_all', 'prepared', 'catalogue_of',
+           'fingerprint_of', 'state_about', 'state_file', 'introduced', 'where_from', 'stopped', 'reported', 'as_text',
+           'put_beside', 'shown_place', 'saved_line', 'run']
 
 # %% ../../nbs/runs/10_run.ipynb #dba43b19
 import hashlib
@@ -48,7 +48,7 @@ from ..serving.folder import (
 from ..training.divergence import DivergenceGuard
 from ..training.optimizers import SparseAdam
 from ..training.resuming import Resume
-from ..training.states import read_state
+from ..training.states import check_minutes, read_state
 from .settings import Settings, check_settings, nearest
 from sklearn.linear_model import Ridge
 from sklearn.metrics import mean_squared_error
@@ -157,20 +157,26 @@ class Validation(keras.callbacks.Callback):
 # %% ../../nbs/runs/10_run.ipynb #2a785bdd
 class Progress(keras.callbacks.Callback):
     "One line an epoch: loss and metric on both parts, time, best so far."
+    whole_groups = async_safe = True
     def __init__(self, task='click', verbose=True):
         super().__init__()
         self.task, self.verbose = tasks[task], verbose
         self.best = np.inf if self.task.mode == 'min' else -np.inf
-        self.rows = []
+        self.rows, self.spent = [], 0.
 
-    def on_epoch_begin(self, epoch, logs=None): self.start = perf_counter()
+    def on_epoch_begin(self, epoch, logs=None):
+        self._start, self.spent = perf_counter(), 0.
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = perf_counter()
+        self._start, self.spent = now, self.spent + now - self._start
 
     def on_epoch_end(self, epoch, logs=None):
-        seconds = perf_counter() - self.start
+        self.on_train_batch_end(None)
         value = logs[f'val_{self.task.key}']
         better = self.task.better(value, self.best)
         if better: self.best = value
-        self.rows.append(dict(epoch=epoch + 1, **logs, seconds=seconds))
+        self.rows.append(dict(epoch=epoch + 1, **logs, seconds=self.spent))
         line = epoch_line(self.task, self.rows[-1]) + '  best' * bool(better)
         if self.verbose: print(line, flush=True)
 
@@ -226,20 +232,23 @@ def watchers(settings, batches, verbose=True) -> tuple:
     return validation, DivergenceGuard(), slower, stop, progress
 
 # %% ../../nbs/runs/10_run.ipynb #c110e71a
-def weighed(batches, settings) -> Batches:
+def weighed(batches, settings) -> Batches|Stream:
     "The same examples, with classes that count alike where it is asked for."
     if settings.class_weight is None: return batches
-    if isinstance(batches, Stream):
-        expected = 'Expected no class_weight with rows that are streamed'
-        raise ValueError(f'{expected}. Received {settings.class_weight!r}')
+    if isinstance(batches, Stream): return batches.balanced()
     weights = balanced(batches.target)
     if batches.weights is not None: weights = weights * batches.weights
     return Batches(batches.inputs, batches.target, batches.batch_size,
                    batches.mean_and_scale, weights)
 
+def have_weights(batches) -> bool:
+    "Whether rows have weights; those of a stream are not read for it."
+    if isinstance(batches, Stream): return batches.weighs
+    return batches.weights is not None
+
 def metrics_by_weight(settings, batches) -> dict:
     "What `compile` is told of metrics: those of the weights, if there are any."
-    if batches.weights is None: return {}
+    if not have_weights(batches): return {}
     rooted = keras.metrics.RootMeanSquaredError
     metric = dict(click=RunningAUC, rating=partial(rooted, name='rmse'))
     return dict(metrics=[], weighted_metrics=[metric[settings.task]()])
@@ -511,7 +520,14 @@ def introduced(artifact, settings, batches, state, resume) -> str:
     said = f'{artifact.schema}\n\n{settings.model}: {parameters}; {rows}\n'
     if not resume: return said
     if not state.exists(): return f'{said}\nNo state is kept: a new start\n'
-    return f"{said}\nGoing on after epoch {read_state(state)['epochs']}\n"
+    return f'{said}\n{where_from(read_state(state))}\n'
+
+def where_from(state) -> str:
+    "Where a run goes on that was kept in a state."
+    epochs, within = state['epochs'], state['within']
+    if not within: return f'Going on after epoch {epochs}'
+    batch = f"{within['steps']:,} of {within['batches']:,}"
+    return f'Going on after batch {batch} in epoch {epochs + 1}'
 
 # %% ../../nbs/runs/10_run.ipynb #a31c7b49
 def stopped(broken, history, place=None, epochs=None):
@@ -570,17 +586,20 @@ def run(
     settings: Settings,       # All that decides the outcome
     out,                      # Folder for the artifact and its report
     report: dict=None,        # More files for it, from name to bytes
-    resume: bool=False        # Whether to go on with a run that was cut off
+    resume: bool=False,       # Whether to go on with a run that was cut off
+    keep_every=None           # Minutes between states in an epoch; None: none
 ) -> tuple[Artifact, pd.DataFrame]:
     "Split, fit, train, save and measure: the artifact, a table of metrics."
     check_all(settings, out)
     check_report(report or {})
+    check_minutes(keep_every)
     wished = Path(out).resolve() # It may be where we are, and is replaced
     with locked(out) as space, state_file(space, out, resume) as state:
         artifact, parts, batches = prepared(
             frame, settings, space/'cache')
         print(introduced(artifact, settings, batches, state, resume))
-        keep = Resume(state, state_about(settings, batches), resume)
+        keep = Resume(state, state_about(settings, batches), resume,
+                      every=keep_every)
         history, broken = learn(artifact.model, settings, batches, keep=[keep])
         if not len(history): raise stopped(broken, history)
         known = begun_files(history, settings) | (report or {})

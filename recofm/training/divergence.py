@@ -14,7 +14,6 @@ from fastcore.basics import patch
 class DivergenceGuard(keras.callbacks.Callback):
     "Ends training with a `ValueError` where the loss is NaN or explodes."
     guards = whole_groups = async_safe = True
-    kept = ()               # nothing that a run would have to remember
     of_mean = None          # the loss of predicting the mean, as `fit` found it
     def __init__(self,
         times=1e4,          # So many times the loss of predicting the mean
@@ -25,6 +24,11 @@ class DivergenceGuard(keras.callbacks.Callback):
             raise ValueError(f'Expected times above 1. Received {times!r}')
         self.times, self.mean_loss = times, mean_loss
         self.first_loss = None
+
+    @property
+    def kept(self) -> tuple:
+        "What a run has to remember: the first loss, once there is one."
+        return () if self.first_loss is None else ('first_loss',)
 
     @property
     def most(self) -> float:

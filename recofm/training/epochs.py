@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['epoch_order', 'groups_of', 'prefetched', 'rows_of', 'steps_in_a_loop', 'group_function', 'sees_batches',
            'steps_together', 'Keeper', 'in_turn', 'Groups', 'TrainsInGroups', 'split_off', 'batches_in_order',
-           'checked_weights', 'size_of_batches', 'held_out', 'begun_by', 'fit_groups', 'fit_in_groups', 'can_group']
+           'checked_weights', 'size_of_batches', 'held_out', 'keeper_among', 'fit_groups', 'fit_in_groups', 'can_group']
 
 # %% ../../nbs/training/20_epochs.ipynb #b15df12c
 import math
@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from ..data.batches import slice_inputs
-from ..layers.internals import DataAdapter, first_epoch
+from ..layers.internals import DataAdapter, first_epoch, go_through
 from ..layers.table import ids_known
 
 # %% ../../nbs/training/20_epochs.ipynb #c8e43f61
@@ -37,7 +37,8 @@ def groups_of(
     steps: int,      # Batches in a group
     epochs=range(1), # Their numbers
     shuffle=True,    # Whether each epoch has an order of its own
-    seed: int=0      # Of the orders, at least 0
+    seed: int=0,     # Of the orders, at least 0
+    done: int=0      # Batches of the first of these epochs to pass by
 ):
     "Pairs `(batch_size, group)`; what is left of an epoch is its last group."
     arrays = tf.nest.map_structure(np.asarray, arrays)
@@ -45,10 +46,11 @@ def groups_of(
     for epoch in epochs:
         order = np.arange(examples, dtype='int32')
         if shuffle: order = epoch_order(examples, epoch, seed)
-        for start in range(0, examples, most):
+        for start in range(done * batch_size, examples, most):
             rows = order[start:start + most]
             take = lambda a: tf.convert_to_tensor(a.take(rows, axis=0))
             yield batch_size, tf.nest.map_structure(take, arrays)
+        done = 0
 
 # %% ../../nbs/training/20_epochs.ipynb #c053369e
 def prefetched(
@@ -105,15 +107,16 @@ def steps_in_a_loop(
 def group_function(
     model # A compiled Keras model
 ):
-    "A function of a batch's size and a group that trains the model on it."
+    "A function of a batch's size, a group and its steps: it trains on it."
     traced = partial(tf.function, model.train_step, autograph=False,
                      jit_compile=model.jit_compile)
     loop, last = steps_in_a_loop(traced()), traced()
-    def train(size, group):
+    def train(size, group, steps=None):
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         examples = len(group[1])
         whole = examples // size * size
+        if steps and steps * size < examples: whole -= size
         if whole:
             first = rows_of(group, slice(whole))
             step = loop.get_concrete_function(size, _spec(first))
@@ -161,6 +164,12 @@ class Keeper(keras.callbacks.Callback):
     others = ()       # the run's other callbacks
     order_seed = None # of the epochs' orders
     begun = 0         # how many epochs were done when training began
+    done = 0          # and how many batches of the next one
+    batches = None    # in an epoch; None: `fit` cannot go on within one
+    batch_size = None
+
+    def begin(self, group):
+        "Called with the first group, before it is trained on."
 
 def _guards_ahead(callbacks):
     "The callbacks; one that guards comes before those that look for the best."
@@ -194,10 +203,11 @@ class Groups(DataAdapter):
     def __init__(self,
         groups,       # A function that starts a generator as `groups_of`
         batches: int, # In an epoch
-        steps: int    # Batches in a group
+        steps: int,   # Batches in a group
+        keeper=None   # Of the run, if there is one
     ):
         self.groups, self.num_batches, self.steps = groups, batches, steps
-        self.coming = None
+        self.keeper, self.coming, self.new = keeper or Keeper(), None, True
 
     def get_tf_dataset(self): return self
 
@@ -205,10 +215,20 @@ class Groups(DataAdapter):
 
     def __next__(self):
         if self.coming is None: self.coming = prefetched(self.groups())
-        return next(self.coming)
+        size, group, *steps = next(self.coming)
+        if self.new: self.keeper.begin(group)
+        self.new = False
+        return size, group, *steps
+
+    def calls(self):
+        "First and last batch of each call of an epoch, for `go_through`."
+        first = self.keeper.done if self.new else 0
+        for batch in range(first, self.num_batches, self.steps):
+            yield batch, batch + self.steps - 1, self
 
     def close(self):
         "End the thread that gathers the next group."
+        self.keeper.batches = None
         if self.coming is not None: self.coming.close()
 
 # %% ../../nbs/training/20_epochs.ipynb #d4f7122f
@@ -225,10 +245,9 @@ class TrainsInGroups:
         self.train_function = train
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        "Called by `fit` before its loop: take the stride from `Groups`."
+        "Called by `fit` before its loop: `Groups` say which calls it makes."
         groups = getattr(iterator, 'data_adapter', None)
-        if isinstance(groups, Groups):
-            iterator.steps_per_execution = groups.steps
+        if isinstance(groups, Groups): go_through(iterator, groups.calls)
         super()._maybe_symbolic_build(iterator, data_batch)
 
 # %% ../../nbs/training/20_epochs.ipynb #9fb5353c
@@ -298,28 +317,21 @@ def held_out(validation_data, batch_size, size=None, steps=None):
     return batches_in_order(tuple(validation_data), size or usual)
 
 # %% ../../nbs/training/20_epochs.ipynb #12ff6f29
-def begun_by(
-    callbacks,    # As `in_turn` gave them
-    model,        # That is trained
-    initial_epoch # What `fit` was given
-):
-    "A function that tells, once training begins, its first epoch and seed."
+def keeper_among(
+    callbacks # As `in_turn` gave them
+) -> Keeper:
+    "The last that keeps the run; it is told a new seed of the orders."
     listed = keras.tree.flatten(getattr(callbacks, 'callbacks', callbacks))
-    keepers = [c for c in listed if isinstance(c, Keeper)]
-    drawn = Keeper()
-    drawn.order_seed = random.getrandbits(31)
-    for keeper in keepers: keeper.order_seed = drawn.order_seed
-    def first():
-        known = keepers[-1] if keepers else drawn
-        epoch = known.begun or first_epoch(model, initial_epoch)
-        return epoch, known.order_seed
-    return first
+    keepers = [c for c in listed if isinstance(c, Keeper)] or [Keeper()]
+    seed = random.getrandbits(31)
+    for keeper in keepers: keeper.order_seed = seed
+    return keepers[-1]
 
 # %% ../../nbs/training/20_epochs.ipynb #cca3f0e5
 def fit_groups(
     model,           # A compiled `TrainsInGroups`
-    groups_from,     # Of (batch size, steps, epochs, seed): a generator
-    examples: int,   # In an epoch
+    groups_from,     # Of batch size, steps, epochs, seed, done: a generator
+    batches: int,    # In an epoch
     batch_size: int, # Examples in a batch
     most: int=64,    # Steps in a call, at most
     epochs=1,        # Number of the last
@@ -328,16 +340,17 @@ def fit_groups(
     **kwargs         # Of Keras' `fit`
 ):
     "Keras' `fit` of groups of batches, many steps to a call."
-    batches = math.ceil(examples / batch_size)
     steps = steps_together(batches, callbacks, most)
     callbacks = in_turn(callbacks)
-    first = begun_by(callbacks, model, initial_epoch)
+    keeper = keeper_among(callbacks)
+    keeper.batches, keeper.batch_size = batches, batch_size
     def groups():
-        epoch, seed = first()
-        return groups_from(batch_size, steps, range(epoch, epochs), seed)
+        epoch = keeper.begun or first_epoch(model, initial_epoch)
+        return groups_from(batch_size, steps, range(epoch, epochs),
+                           keeper.order_seed, keeper.done)
     own = dict(epochs=epochs, initial_epoch=initial_epoch, shuffle=False,
                callbacks=callbacks)
-    with closing(Groups(groups, batches, steps)) as data:
+    with closing(Groups(groups, batches, steps, keeper)) as data:
         return keras.Model.fit(model, data, **own, **kwargs)
 
 # %% ../../nbs/training/20_epochs.ipynb #0787a924
@@ -361,9 +374,11 @@ def fit_in_groups(
         validation_data, batch_size, validation_batch_size,
         kwargs.get('validation_steps'))
     gather = partial(groups_of, arrays, shuffle=shuffle)
-    def groups(size, steps, epochs, seed):
-        return gather(size, steps, epochs, seed=seed)
-    return fit_groups(model, groups, len(arrays[1]), batch_size or 32, **kwargs)
+    def groups(size, steps, epochs, seed, done):
+        return gather(size, steps, epochs, seed=seed, done=done)
+    size = batch_size or 32
+    batches = math.ceil(len(arrays[1]) / size)
+    return fit_groups(model, groups, batches, size, **kwargs)
 
 # %% ../../nbs/training/20_epochs.ipynb #c106a7b7
 def can_group(

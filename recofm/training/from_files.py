@@ -19,15 +19,19 @@ def groups_of_stream(
     steps: int,      # Batches in a group
     epochs=range(1), # Their numbers
     seed: int=0,     # Of the orders, at least 0
+    done: int=0,     # Batches of the first of these epochs to pass by
     unit=False       # Whether targets must lie in [0, 1]
 ):
-    "Pairs `(batch_size, group)`; what is left of an epoch is its last group."
+    "Triples `(batch_size, group, steps)`, the last of an epoch with the rest."
     most, seed = batch_size * steps, seed if stream.shuffle else None
+    batches = len(stream.of_size(batch_size))
     for epoch in epochs:
-        parts = prefetched(stream.parts(seed, epoch))
-        for group in stream.groups(parts, most, seed, epoch):
-            yield batch_size, tf.nest.map_structure(
+        groups = stream.rest(most, seed, epoch, done * batch_size, prefetched)
+        for group, at in zip(groups, range(done, batches, steps)):
+            group = tf.nest.map_structure(
                 tf.convert_to_tensor, check_complete(group, unit))
+            yield batch_size, group, min(steps, batches - at)
+        done = 0
 
 def check_complete(group, unit=False) -> tuple:
     "The group; a `ValueError` where it has no target, or a strange one."
@@ -56,7 +60,7 @@ def fit_stream(
     check_some(stream.examples)
     groups = partial(groups_of_stream, stream, unit=unit)
     most = min(max(2**16 // stream.batch_size, 1), 64)
-    return fit_groups(model, groups, stream.examples, stream.batch_size, most,
+    return fit_groups(model, groups, len(stream), stream.batch_size, most,
                       validation_data=validation_data, **kwargs)
 
 # %% ../../nbs/training/25_from_files.ipynb #ab4221ed
@@ -84,5 +88,5 @@ def in_order(
         yield from map(look, stream.groups(parts, batch_size, seed, epoch))
     found = tf.data.Dataset.from_generator(
         batches, output_signature=specs_of(first))
-    count = -(-stream.examples // batch_size)
+    count = len(stream.of_size(batch_size))
     return found.apply(tf.data.experimental.assert_cardinality(count))

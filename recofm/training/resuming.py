@@ -14,6 +14,7 @@ import platform
 import warnings
 from functools import cache
 from pathlib import Path
+from time import monotonic
 import keras
 from fastcore.basics import patch
 import numpy as np
@@ -22,7 +23,7 @@ from .. import __version__
 from ..data.files import reading, write_file
 from ..layers.internals import begin_with
 from .epochs import Keeper
-from .states import differences, packed
+from .states import check_minutes, differences, packed
 from .states import read_state, state_bytes
 
 # %% ../../nbs/training/40_resuming.ipynb #32bc5c3e
@@ -197,15 +198,18 @@ def put_back(
 # %% ../../nbs/training/40_resuming.ipynb #d33b86ed
 class Resume(Keeper):
     "Keeps all that the next epoch needs in a file, and goes on from it."
+    whole_groups = True
     def __init__(self,
         file,              # A `.npz` file; its folder is made if need be
         about: dict=None,  # Plain JSON: of which settings and data the state is
         resume: bool=True, # Whether to go on from the file, where there is one
-        others=()          # The other callbacks, for a `fit` that is Keras' own
+        others=(),         # The other callbacks, for a `fit` that is Keras' own
+        every=None         # Minutes between states in an epoch; None: at its end
     ):
         super().__init__()
         self.file, self.resume = Path(file), resume
         self.about, self.others = _as_json(about or {}), list(others)
+        self.every, self.async_safe = check_minutes(every), every is None
         self.untold = self.failed = False
 
 def _as_json(about) -> dict:
@@ -219,8 +223,8 @@ def _as_json(about) -> dict:
 
 # %% ../../nbs/training/40_resuming.ipynb #9a775ba8
 @patch
-def state(self:Resume, epochs) -> dict:
-    "All that the next epoch needs, after so many."
+def state(self:Resume, epochs, steps=0) -> dict:
+    "All that the next epoch, or the rest of it after so many steps, needs."
     others = by_name(self.others)
     remembered = {n: memory_of(c, self.given[n]) for n, c in others.items()}
     return dict(
@@ -229,12 +233,19 @@ def state(self:Resume, epochs) -> dict:
         variables=values_of(self.model.variables),
         optimizer=values_of(self.model.optimizer.variables),
         callbacks={n: m for n, m in remembered.items() if m},
-        history=self.past)
+        history=self.past, within=self.within(steps))
 
 @patch
-def keep(self:Resume, epochs):
-    "Write the state after so many epochs."
-    content = state_bytes(self.state(epochs))
+def within(self:Resume, steps) -> dict:
+    "What is known of an epoch of which so many steps are done."
+    if not steps: return {}
+    return dict(steps=steps, batches=self.batches, batch_size=self.batch_size,
+                metrics=values_of(self.model.metrics_variables))
+
+@patch
+def keep(self:Resume, epochs, steps=0):
+    "Write the state after so many epochs, and steps of the next."
+    content = state_bytes(self.state(epochs, steps))
     try:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         write_file(self.file, content)
@@ -243,6 +254,7 @@ def keep(self:Resume, epochs):
             f'{self.file}: expected to keep the state of epoch {epochs}. '
             f'Received {error}. Training goes on, the former state stays')
         self.failed = True
+    self.kept = monotonic()
 
 # %% ../../nbs/training/40_resuming.ipynb #1abcdcde
 @patch
@@ -253,16 +265,30 @@ def check(self:Resume, state):
         expected = 'expected a state of the same settings'
         anew = 'Without resuming, training begins anew'
         raise ValueError(f'{expected}. Received {differ}. {anew}')
-    asked = (self.params or {}).get('epochs')
-    if asked is not None and asked < state['epochs']:
-        expected = f"at least {state['epochs']} epochs, which are done"
-        raise ValueError(f'expected {expected}. Received {asked}')
+    self.check_epochs(state['epochs'], state['within'])
     model, others = self.model, by_name(self.others)
     check_variables(state['variables'], model.variables, 'model')
     of_optimizer = model.optimizer.variables
     check_variables(state['optimizer'], of_optimizer, 'optimizer')
     for n, remembered in state['callbacks'].items():
         if n in others: check_memory(others[n], remembered, model.weights)
+
+@patch
+def check_epochs(self:Resume, epochs, within):
+    "A `ValueError` where fewer are asked for, or cannot be gone on within."
+    asked = (self.params or {}).get('epochs')
+    if asked is not None and asked < epochs + bool(within):
+        begun = ', and one that is begun' if within else ', which are done'
+        expected = f'at least {epochs} epochs{begun}'
+        raise ValueError(f'expected {expected}. Received {asked}')
+    if not within: return
+    if self.batches is None:
+        expected = 'expected a `fit` of whole groups, to go on within an epoch'
+        raise ValueError(f'{expected}. Received one that goes batch by batch')
+    names = 'batches', 'batch_size'
+    differ = differences({n: within[n] for n in names},
+                         {n: getattr(self, n) for n in names})
+    if differ: raise ValueError(f'expected the same batches. Received {differ}')
 
 @patch
 def warn(self:Resume, state):
@@ -282,18 +308,25 @@ def take(self:Resume, state):
     "Go on after the epochs of a state."
     with reading(self.file, 'a state of this run'): self.check(state)
     self.warn(state)
-    put_back(state['variables'], self.model.variables)
-    put_back(state['optimizer'], self.model.optimizer.variables)
-    others = by_name(self.others)
-    for n, remembered in state['callbacks'].items():
-        if n in others: vars(others[n]).update(remembered)
+    self.restore(state)
     self.past, self.begun = state['history'], state['epochs']
+    self.done = state['within'].get('steps', 0)
+    self.taken = state if self.done else None
     if state['order_seed'] is not None: self.order_seed = state['order_seed']
     self.model.stop_training = state['stopped']
     last = (self.params or {}).get('epochs', self.begun)
     begin_with(self.model, last if state['stopped'] else self.begun or None)
     self.untold = True
     self.tell()
+
+@patch
+def restore(self:Resume, state):
+    "Give variables, optimizer and callbacks what they had."
+    put_back(state['variables'], self.model.variables)
+    put_back(state['optimizer'], self.model.optimizer.variables)
+    others = by_name(self.others)
+    for n, remembered in state['callbacks'].items():
+        if n in others: vars(others[n]).update(remembered)
 
 @patch
 def tell(self:Resume):
@@ -320,19 +353,33 @@ def on_train_begin(self:Resume, logs=None):
     others = by_name(self.others)
     self.given = {n: given_to(c) for n, c in others.items()}
     self.past, self.begun = dict(epoch=[], history={}), 0
+    self.done, self.taken, self.kept = 0, None, monotonic()
     self.here = environment()
     self.failed = self.untold = False
     if self.resume and self.file.exists(): self.take(read_state(self.file))
     else: self.keep(0)
+    if self.every and self.batches is None: warnings.warn(
+        f'{self.file}: expected a `fit` of whole groups, to keep states within '
+        'an epoch. Received one that goes batch by batch')
 
 # %% ../../nbs/training/40_resuming.ipynb #8939eeb9
 @patch
 def on_epoch_begin(self:Resume, epoch, logs=None):
     "Tell a `History` that has forgotten since."
+    self.epoch = epoch
     if not self.untold: return
     self.tell()
     self.untold = False
     begin_with(self.model, None)
+    if self.taken: self.restore(self.taken)
+
+@patch
+def on_train_batch_end(self:Resume, batch, logs=None):
+    "Keep a state within an epoch, where its time has come."
+    if self.every is None or self.batches is None: return
+    if monotonic() - self.kept < 60 * self.every: return
+    ends = batch + 1 >= self.batches or self.model.stop_training
+    if not ends: self.keep(self.epoch, batch + 1)
 
 @patch
 def on_epoch_end(self:Resume, epoch, logs=None):
@@ -349,3 +396,17 @@ def on_train_end(self:Resume, logs=None):
     self.tell()
     if self.untold: begin_with(self.model, None)
     self.untold = False
+
+# %% ../../nbs/training/40_resuming.ipynb #441c7528
+@patch
+def begin(self:Resume, group):
+    "Give the metrics what they had counted of the epoch."
+    if self.taken is None: return
+    model, kept = self.model, self.taken['within'].get('metrics')
+    x, y, weights = keras.utils.unpack_x_y_sample_weight(group)
+    model.compute_metrics(x, y, model(x, training=False), weights)
+    model.reset_metrics()
+    with reading(self.file, 'a state of this run'):
+        check_variables(kept, model.metrics_variables, 'metrics')
+        put_back(kept, model.metrics_variables)
+    self.taken = None
