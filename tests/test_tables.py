@@ -269,6 +269,57 @@ def test_unlike_files_are_refused_before_any_row(tmp_path):
         'user: int64\nfilm: large_string\ntag: large_string'}
 
 
+def lake_of(folder, ending, rows, days):
+    "The rows dealt to folders as Hive calls them."
+    for i, day in enumerate(days):
+        (folder/day).mkdir(parents=True)
+        written(folder/day, ending, rows[i::len(days)])
+    return folder
+
+
+@pytest.mark.parametrize('ending', ['parquet', 'arrow', 'csv'])
+def test_what_folders_tell_is_a_column(ending, tmp_path):
+    rows = [(i, f'film {i}', None if i % 3 else 'x') for i in range(30)]
+    none = '__HIVE_DEFAULT_PARTITION__'
+    lake = lake_of(tmp_path/'lake', ending, rows, [
+        'day=2026-01-01/at=07', f'day={none}/at=08', 'day=%C3%A9 %2F%3D/at=09'])
+    cells = ['2026-01-01', None, 'é /=']
+    as_text = str if ending == 'csv' else int
+    expected = {as_text(row[0]): (*row[1:], cells[i % 3], f'0{7 + i % 3}')
+                for i, row in enumerate(rows)}
+    for given in (lake, f'{lake}/**/*.{ending}', f'file://{lake}',
+                  sorted(lake.glob('*')),
+                  [f'{lake}/day={day}*/*/*' for day in ('2', '_', '%')]):
+        source = as_source(given)
+        assert source.names == [*names, 'day', 'at']
+        assert {user: tuple(row.values()) for row in rows_of(source)
+                for user in [row.pop('user')]} == expected
+        assert rows_of(source, ['at', 'film']) == [
+            dict(at=row['at'], film=row['film']) for row in rows_of(source)]
+    frame = read_table(lake)
+    assert dict(zip(frame.user, frame.day.fillna('none'))) == {
+        user: row[2] or 'none' for user, row in expected.items()}
+    hours = as_source(lake).with_numbers(['at'])
+    assert {row['at'] for row in rows_of(hours)} == {7., 8., 9.}
+    with pytest.raises(ValueError, match="expected a number in 'day', which a"):
+        rows_of(as_source(lake).with_numbers(['day']))
+    named = as_source([*lake.rglob('*.*')])          # a file at its word
+    assert named.names == names and named.rows in (30, None)
+
+
+def test_folders_that_tell_other_columns_are_refused(tmp_path):
+    rows = [(i, f'film {i}', 'x') for i in range(6)]
+    wrong = {('day=1', 'hour=1'): r"other in \['day', 'hour'\]",
+             ('day=1', 'all'): r"other in \['day'\]",
+             ('tag=1', 'tag=2'): "'tag' in both",
+             ('day=1/day=2',): r"Received \['day', 'day'\]",
+             ('day=%ff',): 'folders in UTF-8'}
+    for i, (days, said) in enumerate(wrong.items()):
+        lake = lake_of(tmp_path/str(i), 'parquet', rows, days)
+        for reader in (as_source, read_table):
+            with pytest.raises(ValueError, match=said): reader(lake)
+
+
 class Cursor:
     "A database's answer: it speaks Arrow, and it has no length."
     def __init__(self, table): self.table = table
@@ -327,11 +378,12 @@ def test_an_address_is_as_good_as_a_path():
     rows = [(i, f'film {i}', 'x') for i in range(40)]
     system = in_memory(rows)
     expected = [dict(zip(names, row)) for i in (0, 1) for row in rows[i::2]]
+    found = as_source([f'memory://lake/day={i}/a.parquet' for i in (0, 1)])
+    assert (found.rows, rows_of(found)) == (40, expected)    # as named
+    told = [dict(row, day=f"{row['user'] % 2}") for row in expected]
     for source in (as_source('memory://lake/*/*.parquet'),
-                   as_source('/lake/*/*.parquet', filesystem=system),
-                   as_source([f'memory://lake/day={i}/a.parquet'
-                              for i in (0, 1)])):
-        assert (source.rows, rows_of(source)) == (40, expected)
+                   as_source('/lake/*/*.parquet', filesystem=system)):
+        assert (source.rows, rows_of(source)) == (40, told)
         assert source.pieces[0].place.endswith('day=0/a.parquet, row group 0')
     texts = as_source('memory://lake/**.csv.gz', numbers='user')
     assert [row['user'] for row in rows_of(texts)] == [
