@@ -239,7 +239,14 @@ class Source:
 
     def with_numbers(self, names):
         "The same rows, these columns of text files read as numbers."
-        return self._asked(tuple(names)) if self._asked else self
+        if not self._asked or names and self._are_numbers(names): return self
+        return self._asked(tuple(names))
+
+    def _are_numbers(self, names) -> bool:
+        "Whether these columns, as far as there are such, are read so."
+        there = [n for n in names if n in self.names]
+        return self.types is not None and all(
+            self.types.field(n).type == pa.float64() for n in there)
 
     def __repr__(self):
         rows = '?' if self.rows is None else f'{self.rows:,}'
