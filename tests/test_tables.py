@@ -195,6 +195,69 @@ def test_every_option_of_a_dialect_is_read(tmp_path):
     assert frame.n.tolist() == [1., 2.] and frame.name[0] == 'Café'
 
 
+@quick
+@given(tables, st.integers(1, 50), st.sampled_from(['::', '||', '<>', '¦']))
+def test_a_delimiter_of_several_signs_reads_the_same_cells(
+        tmp_path_factory, rows, size, delimiter):
+    def cell(c): return '' if c is None else f'"{c}"'.replace('"', '""')[1:-1]
+    text = ''.join(delimiter.join(map(cell, row)) + '\n'
+                   for row in [names, *rows])
+    file = tmp_path_factory.mktemp('several')/'rows.dat.gz'
+    file.write_bytes(packed(text, '.gz'))
+    expected = [dict(zip(names, (float(row[0]), *row[1:]))) for row in rows]
+    doubtful = '\x1f' in text or any(
+        3 * d in text.replace(4 * d, '') for d in ':|' if 2 * d == delimiter)
+    try: found = rows_of(as_source(file, delimiter=delimiter,
+                                   numbers='user'), size=size)
+    except ValueError as error:
+        assert doubtful and f'expected {delimiter!r} between' in str(error)
+        assert str(error).startswith(f'{file}, line ')
+    else: assert found == expected
+
+
+@pytest.mark.parametrize('words', [
+    dict(delimiter='::'), dict(delimiter=';', comment='#'),
+    dict(delimiter=';', encoding='cp1252')])
+def test_a_process_that_gives_a_text_up_ends(words, tmp_path):
+    "A thread of pyarrow's reads ahead, and asks Python for bytes."
+    file = tmp_path/'rows.txt'
+    row = words['delimiter'].join('123')
+    file.write_text(f'{row}\n' * 500_000)
+    code = """
+import json, sys
+from recofm.data import as_source
+words = json.loads(sys.argv[2])
+held = as_source(sys.argv[1], names=['a', 'b', 'c'], **words).batches(size=9)
+next(held)
+next(as_source(sys.argv[1], names=['a', 'b', 'c'], **words).batches(size=9))
+list(as_source(sys.argv[1], names=['a'], **words).batches())"""
+    done = subprocess.run([sys.executable, '-c', code, str(file),
+                           json.dumps(words)], capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        f'ValueError: {file}, line 1: expected a table in CSV')
+
+
+def test_an_unclear_delimiter_is_found_far_down_a_file(tmp_path):
+    "Blocks end anywhere, also between two colons."
+    file = tmp_path/'far.dat'
+    lines = [f'{i}::a: b::"c::\n{i}"' for i in range(100_000)]
+    file.write_text('\n'.join(lines) + '\n')
+    words = dict(delimiter='::', names=['n', 'a', 'b'], numbers='n')
+    last = [*as_source(file, **words).batches()][-1]
+    assert last.slice(len(last) - 1).to_pylist() == [
+        dict(n=99_999, a='a: b', b='c::\n99999')]
+    for bad, said in (('1::2:::3', 'at either of two places'),
+                      ('1::2\x1f::3', 'number 31'),
+                      ('1::2', 'Expected 3 columns, got 2: 1::2'),
+                      ('x::2::3', "a number in 'n'. Received 'x'")):
+        file.write_text('\n'.join([*lines, bad, '1::2::3']) + '\n')
+        with pytest.raises(ValueError) as e: rows_of(as_source(file, **words))
+        assert str(e.value).startswith(f'{file}, line 200001: expected')
+        assert said in str(e.value)
+
+
 def test_columns_that_are_not_there_are_said_before_any_row(tmp_path):
     "pyarrow's iter_batches leaves them out in silence."
     typed([(1, 'a', 'b')]).to_pandas().to_parquet(tmp_path/'a.parquet')
@@ -467,7 +530,7 @@ def test_clicks_without_users_train_as_they_lie(tmp_path):
 
 
 @pytest.mark.parametrize('words, said', [
-    ('--delimiter ::', 'Expected --delimiter to be one ASCII character'),
+    ('--delimiter "', 'Expected --delimiter without quotes and line breaks'),
     ('--encoding klingon', 'Expected --encoding to be one that Python knows'),
     ('--on-bad-line warn', "Expected --on-bad-line to be 'raise' or 'skip'"),
     ('--names a,a', 'Expected each of --names once'),
