@@ -479,3 +479,40 @@ def test_threads_agree(artifact, tmp_path):
         found = pool.map(lambda n: loaded[n % 4].score([seen, unseen]),
                          range(80))
     for scores in found: np.testing.assert_array_equal(scores, expected)
+
+
+def test_an_artifact_of_many_values_has_files_of_their_own(
+        artifact, tmp_path, monkeypatch):
+    "They are checked, replaced, and taken along when a report is added."
+    from recofm.serving import Artifact
+    from recofm.serving.folder import add_report, others_in
+    folder, rows = tmp_path/'artifact', [seen, unseen]
+    artifact.save(folder)
+    monkeypatch.setattr('recofm.data.schema.stored_from', 4)
+    artifact.save(folder, dict(m=b'1'))
+    files = sorted(p.name for p in folder.glob('schema.*.arrow'))
+    assert len(files) == 1 and not others_in(folder)
+    listed = json.loads((folder/'artifact.json').read_text())['files']
+    assert files[0] in listed and 'schema.npz' in listed
+    add_report(folder, dict(n=b'2'))
+    again = Artifact.load(folder)
+    np.testing.assert_array_equal(again.score(rows), artifact.score(rows))
+    assert again.recommend(2).item.tolist() == (
+        artifact.recommend(2).item.tolist())
+    again.save(folder, dict(m=b'1'))         # over the file that it maps
+    whole = (folder/files[0]).read_bytes()
+    for change, said in ((whole[:-1], f'Received another {files[0]}'),
+                         (None, f'Expected {files[0]} in')):
+        (folder/files[0]).unlink()
+        if change: (folder/files[0]).write_bytes(change)
+        with pytest.raises(ValueError, match=said): Artifact.load(folder)
+    (folder/files[0]).write_bytes(whole)
+    Artifact.load(folder)
+    stranger = folder/'schema.0123456789abcdef.arrow'
+    stranger.write_bytes(b'mine')
+    with pytest.raises(ValueError, match='which also holds .*0123456789abcdef'):
+        artifact.save(folder)
+    stranger.unlink()
+    monkeypatch.setattr('recofm.data.schema.stored_from', 10**9)
+    artifact.save(folder)
+    assert not [*folder.glob('*.arrow')]

@@ -2,6 +2,8 @@
 the same ones, and what is learned from them is the same to the last bit."""
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,8 @@ from recofm.data.schema import Schema
 from recofm.data.sources import as_source
 from recofm.data.streams import Stream, joined
 from recofm.datasets.synthetic import planted
+from recofm.serving import catalogue
+from recofm.serving.catalogue import Catalogue, catalogue_arrays
 
 columns = dict(target='label', user=['user', 'tags'], item=['film'],
                context=['hour', 'age'], multi=['tags'], numeric=['hour'],
@@ -749,3 +753,75 @@ def test_a_streamed_run_of_likes_in_balance_is_that_in_memory(kind, tmp_path):
     assert found[1]['test'] == found[2]['test']
     one, other = (Artifact.load(tmp_path/n) for n in ('memory', 'files'))
     same(one.schema, other.schema)
+
+
+def meetings(rows, seed):
+    "Who met what: keys may be missing, and the last row of each decides."
+    draw = np.random.default_rng(seed)
+    user = draw.integers(0, 12, rows).astype(object)
+    film = np.array([*'abcdefg', None], object)[draw.integers(0, 8, rows)]
+    user[draw.random(rows) < .1] = None
+    return pd.DataFrame(dict(
+        user=user, town=draw.choice(['x', 'y|x', None], rows), film=film,
+        year=np.where(draw.random(rows) < .2, np.nan,
+                      draw.integers(1960, 1963, rows)),
+        title=draw.choice(['A', 'B', None], rows), place=draw.integers(9)))
+
+
+of_meetings = Schema.fit(
+    meetings(400, 0), user=['user', 'town'], item=['film', 'year'],
+    context='place', multi=['town'], numeric=['year', 'place'],
+    at_scoring={'place': 1}, dim=4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=5),
+       st.integers(1, 40), st.sampled_from([1, 5, 30, 10**6]),
+       st.integers(0, 99))
+def test_the_catalogue_of_a_source_is_that_of_its_rows(sizes, group, waiting,
+                                                       seed):
+    rows = meetings(max(sum(sizes), 1), seed)
+    expected = Catalogue.fit(rows, of_meetings, 'title', 'year')
+    whole = pa.Table.from_pandas(rows, preserve_index=False)
+    coded = whole.set_column(whole.schema.names.index('title'), 'title',
+                             whole['title'].dictionary_encode())
+    cuts = [0, *np.cumsum(sizes)[:-1], len(rows)]
+    several = [as_source(pa.Table.from_batches(
+        table.slice(i, j - i).to_batches(group), table.schema))
+        for table, i, j in zip([whole, coded] * 3, cuts, cuts[1:])]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalogue, 'most_waiting', waiting)
+        for found in (several, as_source(whole), as_source(rows)):
+            found = Catalogue.fit(found, of_meetings, 'title', 'year')
+            assert found.schema == expected.schema
+            one, other = map(catalogue_arrays, (found, expected))
+            assert one.keys() == other.keys()
+            for name in one:
+                np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_a_catalogue_of_many_rows_takes_little_memory(tmp_path):
+    "Two million rows of 1,000 users, each with 200 bytes of text."
+    rows = 2**17
+    table = pa.table(dict(
+        user=np.arange(rows) % 1000, film=np.arange(rows) % 70,
+        text=[f'{i % 1000:0200}' for i in range(rows)]))
+    for i in range(16): pq.write_table(table, tmp_path/f'{i:02}.parquet')
+    code = '''
+import resource, sys
+import pyarrow as pa
+from recofm.data import Schema, as_source
+from recofm.serving.catalogue import Catalogue
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+one = as_source(f'{sys.argv[1]}/00.parquet')
+schema = Schema.fit(one, user=['user', 'text'], item='film', dim=2)
+Catalogue.fit(one, schema, label=None)
+start = peak()
+found = Catalogue.fit(as_source(sys.argv[1]), schema, label=None)
+assert repr(found) == 'Catalogue(1,000 users, 70 items, 7,000 seen)'
+print(peak() - start)
+'''
+    done = subprocess.run([sys.executable, '-c', code, str(tmp_path)],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 150    # MiB; the text alone is 400

@@ -195,6 +195,69 @@ def test_every_option_of_a_dialect_is_read(tmp_path):
     assert frame.n.tolist() == [1., 2.] and frame.name[0] == 'Café'
 
 
+@quick
+@given(tables, st.integers(1, 50), st.sampled_from(['::', '||', '<>', '¦']))
+def test_a_delimiter_of_several_signs_reads_the_same_cells(
+        tmp_path_factory, rows, size, delimiter):
+    def cell(c): return '' if c is None else f'"{c}"'.replace('"', '""')[1:-1]
+    text = ''.join(delimiter.join(map(cell, row)) + '\n'
+                   for row in [names, *rows])
+    file = tmp_path_factory.mktemp('several')/'rows.dat.gz'
+    file.write_bytes(packed(text, '.gz'))
+    expected = [dict(zip(names, (float(row[0]), *row[1:]))) for row in rows]
+    doubtful = '\x1f' in text or any(
+        3 * d in text.replace(4 * d, '') for d in ':|' if 2 * d == delimiter)
+    try: found = rows_of(as_source(file, delimiter=delimiter,
+                                   numbers='user'), size=size)
+    except ValueError as error:
+        assert doubtful and f'expected {delimiter!r} between' in str(error)
+        assert str(error).startswith(f'{file}, line ')
+    else: assert found == expected
+
+
+@pytest.mark.parametrize('words', [
+    dict(delimiter='::'), dict(delimiter=';', comment='#'),
+    dict(delimiter=';', encoding='cp1252')])
+def test_a_process_that_gives_a_text_up_ends(words, tmp_path):
+    "A thread of pyarrow's reads ahead, and asks Python for bytes."
+    file = tmp_path/'rows.txt'
+    row = words['delimiter'].join('123')
+    file.write_text(f'{row}\n' * 500_000)
+    code = """
+import json, sys
+from recofm.data import as_source
+words = json.loads(sys.argv[2])
+held = as_source(sys.argv[1], names=['a', 'b', 'c'], **words).batches(size=9)
+next(held)
+next(as_source(sys.argv[1], names=['a', 'b', 'c'], **words).batches(size=9))
+list(as_source(sys.argv[1], names=['a'], **words).batches())"""
+    done = subprocess.run([sys.executable, '-c', code, str(file),
+                           json.dumps(words)], capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        f'ValueError: {file}, line 1: expected a table in CSV')
+
+
+def test_an_unclear_delimiter_is_found_far_down_a_file(tmp_path):
+    "Blocks end anywhere, also between two colons."
+    file = tmp_path/'far.dat'
+    lines = [f'{i}::a: b::"c::\n{i}"' for i in range(100_000)]
+    file.write_text('\n'.join(lines) + '\n')
+    words = dict(delimiter='::', names=['n', 'a', 'b'], numbers='n')
+    last = [*as_source(file, **words).batches()][-1]
+    assert last.slice(len(last) - 1).to_pylist() == [
+        dict(n=99_999, a='a: b', b='c::\n99999')]
+    for bad, said in (('1::2:::3', 'at either of two places'),
+                      ('1::2\x1f::3', 'number 31'),
+                      ('1::2', 'Expected 3 columns, got 2: 1::2'),
+                      ('x::2::3', "a number in 'n'. Received 'x'")):
+        file.write_text('\n'.join([*lines, bad, '1::2::3']) + '\n')
+        with pytest.raises(ValueError) as e: rows_of(as_source(file, **words))
+        assert str(e.value).startswith(f'{file}, line 200001: expected')
+        assert said in str(e.value)
+
+
 def test_columns_that_are_not_there_are_said_before_any_row(tmp_path):
     "pyarrow's iter_batches leaves them out in silence."
     typed([(1, 'a', 'b')]).to_pandas().to_parquet(tmp_path/'a.parquet')
@@ -269,6 +332,57 @@ def test_unlike_files_are_refused_before_any_row(tmp_path):
         'user: int64\nfilm: large_string\ntag: large_string'}
 
 
+def lake_of(folder, ending, rows, days):
+    "The rows dealt to folders as Hive calls them."
+    for i, day in enumerate(days):
+        (folder/day).mkdir(parents=True)
+        written(folder/day, ending, rows[i::len(days)])
+    return folder
+
+
+@pytest.mark.parametrize('ending', ['parquet', 'arrow', 'csv'])
+def test_what_folders_tell_is_a_column(ending, tmp_path):
+    rows = [(i, f'film {i}', None if i % 3 else 'x') for i in range(30)]
+    none = '__HIVE_DEFAULT_PARTITION__'
+    lake = lake_of(tmp_path/'lake', ending, rows, [
+        'day=2026-01-01/at=07', f'day={none}/at=08', 'day=%C3%A9 %2F%3D/at=09'])
+    cells = ['2026-01-01', None, 'é /=']
+    as_text = str if ending == 'csv' else int
+    expected = {as_text(row[0]): (*row[1:], cells[i % 3], f'0{7 + i % 3}')
+                for i, row in enumerate(rows)}
+    for given in (lake, f'{lake}/**/*.{ending}', f'file://{lake}',
+                  sorted(lake.glob('*')),
+                  [f'{lake}/day={day}*/*/*' for day in ('2', '_', '%')]):
+        source = as_source(given)
+        assert source.names == [*names, 'day', 'at']
+        assert {user: tuple(row.values()) for row in rows_of(source)
+                for user in [row.pop('user')]} == expected
+        assert rows_of(source, ['at', 'film']) == [
+            dict(at=row['at'], film=row['film']) for row in rows_of(source)]
+    frame = read_table(lake)
+    assert dict(zip(frame.user, frame.day.fillna('none'))) == {
+        user: row[2] or 'none' for user, row in expected.items()}
+    hours = as_source(lake).with_numbers(['at'])
+    assert {row['at'] for row in rows_of(hours)} == {7., 8., 9.}
+    with pytest.raises(ValueError, match="expected a number in 'day', which a"):
+        rows_of(as_source(lake).with_numbers(['day']))
+    named = as_source([*lake.rglob('*.*')])          # a file at its word
+    assert named.names == names and named.rows in (30, None)
+
+
+def test_folders_that_tell_other_columns_are_refused(tmp_path):
+    rows = [(i, f'film {i}', 'x') for i in range(6)]
+    wrong = {('day=1', 'hour=1'): r"other in \['day', 'hour'\]",
+             ('day=1', 'all'): r"other in \['day'\]",
+             ('tag=1', 'tag=2'): "'tag' in both",
+             ('day=1/day=2',): r"Received \['day', 'day'\]",
+             ('day=%ff',): 'folders in UTF-8'}
+    for i, (days, said) in enumerate(wrong.items()):
+        lake = lake_of(tmp_path/str(i), 'parquet', rows, days)
+        for reader in (as_source, read_table):
+            with pytest.raises(ValueError, match=said): reader(lake)
+
+
 class Cursor:
     "A database's answer: it speaks Arrow, and it has no length."
     def __init__(self, table): self.table = table
@@ -327,11 +441,12 @@ def test_an_address_is_as_good_as_a_path():
     rows = [(i, f'film {i}', 'x') for i in range(40)]
     system = in_memory(rows)
     expected = [dict(zip(names, row)) for i in (0, 1) for row in rows[i::2]]
+    found = as_source([f'memory://lake/day={i}/a.parquet' for i in (0, 1)])
+    assert (found.rows, rows_of(found)) == (40, expected)    # as named
+    told = [dict(row, day=f"{row['user'] % 2}") for row in expected]
     for source in (as_source('memory://lake/*/*.parquet'),
-                   as_source('/lake/*/*.parquet', filesystem=system),
-                   as_source([f'memory://lake/day={i}/a.parquet'
-                              for i in (0, 1)])):
-        assert (source.rows, rows_of(source)) == (40, expected)
+                   as_source('/lake/*/*.parquet', filesystem=system)):
+        assert (source.rows, rows_of(source)) == (40, told)
         assert source.pieces[0].place.endswith('day=0/a.parquet, row group 0')
     texts = as_source('memory://lake/**.csv.gz', numbers='user')
     assert [row['user'] for row in rows_of(texts)] == [
@@ -415,7 +530,7 @@ def test_clicks_without_users_train_as_they_lie(tmp_path):
 
 
 @pytest.mark.parametrize('words, said', [
-    ('--delimiter ::', 'Expected --delimiter to be one ASCII character'),
+    ('--delimiter "', 'Expected --delimiter without quotes and line breaks'),
     ('--encoding klingon', 'Expected --encoding to be one that Python knows'),
     ('--on-bad-line warn', "Expected --on-bad-line to be 'raise' or 'skip'"),
     ('--names a,a', 'Expected each of --names once'),

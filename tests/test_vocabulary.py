@@ -1,16 +1,22 @@
 "What Arrow counts and encodes is what a plain loop over the cells gives."
+import os
+import time
 from collections import Counter
+from dataclasses import replace
 from functools import reduce
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings, strategies as st
+from recofm.data.cache import digest_of
 from recofm.data.columns import (
     Bucketized, Categorical, MultiValued, Text, combiners)
+from recofm.data.schema import Schema
 from recofm.data.stored import open_vocabulary, store_vocabulary
 from recofm.data.vocabulary import (
     Vocabulary, as_cells, find, fit_vocabulary, hashes, index_of, lookup)
+from recofm.serving.catalogue import fingerprint
 
 alphabet = 'aAbß|; \u00a0\u2003\x1céİ七1'
 texts = st.text(st.sampled_from(alphabet), max_size=7)
@@ -202,3 +208,105 @@ def test_what_only_fitting_asks_for_is_not_kept():
     assert again.field == fitted.field
     with pytest.raises(ValueError, match="'time': expected values that come"):
         Categorical('time').fit(times)
+
+
+rows = pd.DataFrame(dict(
+    user=['u%d' % (i % 9) for i in range(40)], film=[i % 11 for i in range(40)],
+    clicked=[3 * i % 13 for i in range(40)],
+    tags=['a|b', 'c', None, 'd|a', 'e'] * 8, age=range(40)))
+about = dict(user=['user', 'age'], item=['film', 'clicked', 'tags'],
+             multi='tags', numeric='age', share=[('film', 'clicked')], dim=4)
+
+
+@pytest.fixture
+def few(monkeypatch):
+    "Three values are many."
+    monkeypatch.setattr('recofm.data.schema.stored_from', 3)
+    return Schema.fit(rows, **about)
+
+
+def in_npz(schema, folder, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr('recofm.data.schema.stored_from', 10**9)
+        schema.save(folder)
+    return Schema.load(folder)
+
+
+def test_a_mapped_schema_is_the_one_in_arrays(few, tmp_path, monkeypatch):
+    few.save(tmp_path/'files')
+    mapped = Schema.load(tmp_path/'files')
+    plain = in_npz(few, tmp_path/'plain', monkeypatch)
+    assert len([*(tmp_path/'files').glob('schema.*.arrow')]) == 3  # one shared
+    assert not [*(tmp_path/'plain').glob('*.arrow')]
+    assert digest_of(mapped) == digest_of(plain) == digest_of(few)
+    assert fingerprint(mapped) == fingerprint(plain) == fingerprint(few)
+    assert str(mapped) == str(plain) == str(few)
+    strange = rows.assign(user='u7', film=[5, 99] * 20, tags='zz|a')
+    for some in (rows, strange, pa.Table.from_pandas(rows)):
+        for name, a in plain.inputs(some).items():
+            np.testing.assert_array_equal(mapped.inputs(some)[name], a)
+    one, other = (c.vocabulary for c in mapped.columns[2:4])
+    assert one == other                        # one object, one copy
+    for a, b in zip(mapped.columns, plain.columns):
+        assert a == replace(b, **{n: getattr(a, n) for n in a.learned})
+    before = snapshot(tmp_path/'files')
+    mapped.save(tmp_path/'files')              # over the files that it maps
+    assert snapshot(tmp_path/'files') == before
+    mapped.save(tmp_path/'again')
+    assert snapshot(tmp_path/'again') == before
+    plain.save(tmp_path/'files')
+    assert digest_of(Schema.load(tmp_path/'files')) == digest_of(few)
+
+
+def snapshot(folder):
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_a_harmed_swapped_or_lacking_vocabulary_is_named(few, tmp_path):
+    few.save(tmp_path)
+    files = sorted(tmp_path.glob('schema.*.arrow'))
+    whole = [file.read_bytes() for file in files]
+    for at in (0, 100, len(whole[0]) // 2, -9):
+        changed = bytearray(whole[0])
+        changed[at] ^= 1
+        for content in (bytes(changed), whole[0][:at], whole[1], b''):
+            (tmp_path/'new').write_bytes(content)     # replaced: it is mapped
+            os.replace(tmp_path/'new', files[0])
+            with pytest.raises(ValueError, match=files[0].name) as said:
+                Schema.load(tmp_path)
+            assert len(str(said.value).splitlines()) == 1
+    files[0].unlink()
+    with pytest.raises(FileNotFoundError, match=files[0].name):
+        Schema.load(tmp_path)
+
+
+def test_a_save_that_fails_leaves_the_old_schema(few, tmp_path, monkeypatch):
+    few.save(tmp_path)
+    before = snapshot(tmp_path)
+    other = Schema.fit(rows.assign(user='v' + rows.user), **about)
+    def full(*_): raise OSError(28, 'No space left on device')
+    for broken in ('recofm.data.schema.save_pair', 'recofm.data.files.os.fsync',
+                   'recofm.data.stored.write_file'):
+        with monkeypatch.context() as patch:
+            patch.setattr(broken, full)
+            with pytest.raises(OSError, match='No space'): other.save(tmp_path)
+        assert snapshot(tmp_path) == before
+    other.save(tmp_path)
+    assert digest_of(Schema.load(tmp_path)) == digest_of(other)
+    assert len(snapshot(tmp_path)) == len(before)
+    (tmp_path/'schema.notes.arrow').write_bytes(b'')     # somebody else's
+    few.save(tmp_path)
+    assert {**before, 'schema.notes.arrow': b''} == snapshot(tmp_path)
+
+
+def test_a_million_values_are_saved_and_mapped_quickly(tmp_path):
+    cells = pa.array([f'user {i:07}' for i in range(10**6)], pa.large_string())
+    schema = Schema([Categorical('user', side='user', dim=4,
+                                 vocabulary=Vocabulary(cells))])
+    schema.save(tmp_path)
+    begin = time.process_time()
+    again = Schema.load(tmp_path)
+    ids = again.inputs([dict(user='user 0000017'), dict(user='?')])
+    assert time.process_time() - begin < .8    # .1 where nothing else runs
+    assert ids.tolist() == [[18], [0]]
+    assert 'values' not in vars(again.columns[0].vocabulary)

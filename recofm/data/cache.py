@@ -54,7 +54,8 @@ def digest_of(schema) -> str:
     h = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
     for name in sorted(arrays):
         a = np.ascontiguousarray(arrays[name])
-        h.update(f'{name} {a.shape} {a.dtype}'.encode() + a.tobytes())
+        h.update(f'{name} {a.shape} {a.dtype}'.encode())
+        h.update(a)
     return h.hexdigest()
 
 def cache_name(stream) -> str:

@@ -7,8 +7,8 @@ __all__ = ['headings', 'array_key', 'named_by', 'kind_words', 'kind_options', 'c
            'wished_columns', 'check_named', 'asked_columns', 'check_target_name', 'check_sides', 'check_share',
            'shared_vocabularies', 'Schema', 'count_into', 'fit_columns', 'target_of', 'Target', 'scoring_cells',
            'rows_with', 'is_source', 'batches_of', 'counted_in', 'count_all', 'aligned', 'side_by_side',
-           'plain_columns', 'array_names', 'arrays_by_column', 'restored', 'same_vocabulary', 'check_same_vocabulary',
-           'label_and_unit', 'check_restored']
+           'large_vocabularies', 'plain_columns', 'array_names', 'arrays_by_column', 'restored', 'same_vocabulary',
+           'check_same_vocabulary', 'label_and_unit', 'check_restored', 'columns_of', 'schema_in']
 
 # %% ../../nbs/data/30_schema.ipynb #366f8432
 import re
@@ -23,7 +23,7 @@ from fastcore.basics import patch
 from tqdm import tqdm
 from .cells import numbers, refuse, shown
 from .columns import (
-    Categorical, Column, check_complete, clip_cure, kind_named, kinds,
+    Categorical, Column, Keyed, check_complete, clip_cure, kind_named, kinds,
     merge_moments, moments_of, names_read)
 from .fields import check_count, sides
 from .files import (
@@ -33,9 +33,11 @@ from .inputs import mean_and_scale
 from .numbers import (
     LogSquare, SoftBins, Transformed, Truth, Widths)
 from .sources import among_rows, as_source, is_files
+from .stored import (
+    open_beside, store_beside, stored_from, sweep_stored)
 from .tables import as_frame, check_columns, check_names, with_hint
 from .times import Days, Time
-from .vocabulary import merge_counts
+from .vocabulary import merge_counts, to_arrays
 from .weighted import (
     Ngrams, Projected, Recent, Vector, Weighted)
 from .weights import check_weight_name, weights_of
@@ -517,7 +519,22 @@ def save(self:Schema,
     folder # Made where it is missing
 ):
     "Write `schema.json` and `schema.npz` into the folder, both or neither."
-    save_pair(folder, 'schema', *self.taken_apart())
+    content, arrays = self.taken_apart()
+    large = large_vocabularies(self.columns)
+    apart = {f'{i}.{name}' for i, held in large.items()
+             for name in to_arrays(held)}
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    try:
+        notes = store_beside(folder, large)
+        if notes: content['vocabularies'] = notes
+        kept = {name: a for name, a in arrays.items() if name not in apart}
+        save_pair(folder, 'schema', content, kept)
+    finally: sweep_stored(folder)
+
+def large_vocabularies(columns) -> dict:
+    "The vocabularies that have files of their own, by the columns' numbers."
+    keyed = {i: c.known for i, c in enumerate(columns) if isinstance(c, Keyed)}
+    return {i: v for i, v in keyed.items() if len(v.cells) >= stored_from}
 
 # %% ../../nbs/data/30_schema.ipynb #824fec20
 array_key = re.compile(r'(0|[1-9][0-9]*)\.(\w+)', re.ASCII)
@@ -568,6 +585,7 @@ def same_vocabulary(one, other) -> bool:
     "Whether two columns hold the same values, with or without a missing one."
     one, other = (getattr(c, 'vocabulary', None) for c in (one, other))
     if one is None or other is None or one.size != other.size: return False
+    if one == other: return True     # one object
     return one.cells.equals(other.cells)
 
 def check_same_vocabulary(columns):
@@ -609,11 +627,28 @@ def check_restored(columns, label):
     expected = 'Expected one dim of all columns'
     raise ValueError(f'{expected}. Received {sorted(dims)}')
 
+def columns_of(folder, content, arrays) -> list[Column]:
+    "The columns that `schema.json` and what lies beside it hold."
+    plain = plain_columns(content)
+    own, notes = arrays_by_column(arrays, len(plain)), content.get('vocabularies')
+    beside = open_beside(folder, notes or [], len(plain))
+    for number, vocabulary in beside.items():
+        own[number]['vocabulary'] = vocabulary
+    whole = content['format'] > 1
+    return [restored(p, a, whole) for p, a in zip(plain, own)]
+
 @patch(cls_method=True)
 def load(cls:Schema,
     folder # Where `Schema.save` wrote
 ) -> Schema:
     "The schema that lies in the folder, or a `ValueError` of one line."
+    for _ in range(4):
+        try: return schema_in(cls, folder)
+        except FileNotFoundError: pass    # somebody may be writing
+    return schema_in(cls, folder)
+
+def schema_in(cls, folder) -> Schema:
+    "The schema that lies in the folder now."
     file = Path(folder, 'schema.json')
     if not file.exists() and not file.with_suffix('.json.part').exists():
         there = sorted(p.name for p in file.parent.glob('*'))
@@ -621,9 +656,7 @@ def load(cls:Schema,
         raise ValueError(f'{expected}. Received {there}')
     content, arrays = load_pair(folder, 'schema', array_names)
     with reading(file, 'a schema as it was saved'):
-        plain = plain_columns(content)
-        columns = [restored(p, a, content['format'] > 1) for p, a
-                   in zip(plain, arrays_by_column(arrays, len(plain)))]
+        columns = columns_of(folder, content, arrays)
         label, unit = label_and_unit(content)
         check_restored(columns, label)
         weight = content.get('weight')

@@ -21,9 +21,10 @@ import pyarrow.parquet as pq
 from .cells import as_arrow, numbers
 from .delimited import Dialect, Skipped, text_batches
 from .places import check_unchanged
-from .tables import (
+from recofm.data.tables import (
     arrow_reader, as_frame, check_headers, check_names, is_table,
-    table_read, tables_in, typed_frame, typed_kind, typed_schema)
+    table_read, tables_in, told_columns, typed_frame, typed_kind,
+    typed_schema)
 
 # %% ../../nbs/data/19_sources.ipynb #7d1d0c06
 def of_size(
@@ -185,18 +186,29 @@ def common_types(
 # %% ../../nbs/data/19_sources.ipynb #7d1d0c23
 def _types(place, dialect, names) -> dict:
     "The types of a file's columns, by name."
-    if typed_kind(place):
-        schema = typed_schema(place)
-        return dict(zip(schema.names, schema.types))
-    return {n: pa.float64() if n in dialect.numbers else pa.large_string()
+    text = {n: pa.float64() if n in dialect.numbers else pa.large_string()
             for n in names}
+    if not typed_kind(place): return text
+    schema = typed_schema(place)
+    return text | dict(zip(schema.names, schema.types))
 
 def _pieces(place, stamp, types, dialect, skipped) -> list[Piece]:
     "The pieces of one file."
     kind = typed_kind(place)
-    if kind == 'Parquet': return parquet_pieces(place, stamp, types)
-    if kind == 'Arrow': return arrow_pieces(place, stamp, types)
-    return [text_piece(place, stamp, types, dialect, skipped)]
+    if kind == 'Parquet': found = parquet_pieces(place, stamp, types)
+    elif kind == 'Arrow': found = arrow_pieces(place, stamp, types)
+    else: found = [text_piece(place, stamp, types, dialect, skipped)]
+    if not place.told: return found
+    return [replace(p, read=partial(_read_told, p.read, place, dialect))
+            for p in found]
+
+def _read_told(read, place, dialect, columns, size):
+    "The batches of a piece, with the columns that folders tell."
+    told = dict(place.told)
+    for batch in read([n for n in columns if n not in told], size):
+        more = told_columns(place, batch.num_rows, dialect)
+        names = [*batch.schema.names, *more]
+        yield pa.record_batch([*batch.columns, *more.values()], names)
 
 # %% ../../nbs/data/19_sources.ipynb #7d1d0c25
 class Source:
@@ -227,7 +239,14 @@ class Source:
 
     def with_numbers(self, names):
         "The same rows, these columns of text files read as numbers."
-        return self._asked(tuple(names)) if self._asked else self
+        if not self._asked or names and self._are_numbers(names): return self
+        return self._asked(tuple(names))
+
+    def _are_numbers(self, names) -> bool:
+        "Whether these columns, as far as there are such, are read so."
+        there = [n for n in names if n in self.names]
+        return self.types is not None and all(
+            self.types.field(n).type == pa.float64() for n in there)
 
     def __repr__(self):
         rows = '?' if self.rows is None else f'{self.rows:,}'
@@ -250,7 +269,8 @@ def files_source(
     pieces = [piece for p in places
               for piece in _pieces(p, stamps[p], types, dialect, skipped)]
     text = any(typed_kind(p) is None for p in places)
-    asked = partial(_with_numbers, given, dialect, filesystem) if text else None
+    asked = (partial(_with_numbers, given, dialect, filesystem)
+             if text or places[0].told else None)
     about = [[_from_anywhere(p), *stamp] for p, stamp in stamps.items()]
     skips = text and dialect.on_bad_line == 'skip'
     return Source(headers[places[0]], pieces, True, types,

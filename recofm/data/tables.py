@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['typed_endings', 'endings', 'with_hint', 'check_names', 'check_columns', 'as_frame', 'typed_frame', 'typed_kind',
            'is_table', 'table_read', 'typed_schema', 'arrow_reader', 'header', 'check_headers', 'text_frame',
-           'typed_frame_of', 'tables_in', 'read_table']
+           'typed_frame_of', 'told_columns', 'place_frame', 'tables_in', 'read_table']
 
 # %% ../../nbs/data/18_tables.ipynb #d125d2e2
 import warnings
 from difflib import get_close_matches
 import pyarrow as pa
-from recofm.data.delimited import (
-    Dialect, Skipped, as_place, text_batches, text_endings, text_header,
-    text_read)
+from .delimited import (
+    Dialect, Skipped, as_digits, as_place, finite_numbers, text_batches,
+    text_endings, text_header, text_read)
 from .files import reading
 from .places import places_in
 
@@ -108,9 +108,15 @@ def header(
     file, # Path or `Place` of a table
     dialect=Dialect()
 ) -> list[str]:
-    "The names of its columns, in order, before any row is read."
-    if typed_kind(file): return typed_schema(file).names
-    with table_read(file): return text_header(file, dialect)
+    "The names of its columns, in order, and of those that its folders tell."
+    told = [name for name, _ in as_place(file).told]
+    if typed_kind(file): own = typed_schema(file).names
+    else:
+        with table_read(file): own = text_header(file, dialect)
+    if not (both := [name for name in told if name in own]):
+        return [*own, *told]
+    expected = f'{file}: expected each column in the file or in a folder\'s name'
+    raise ValueError(f'{expected}. Received {both[0]!r} in both')
 
 # %% ../../nbs/data/18_tables.ipynb #f40c354b
 def check_headers(
@@ -149,6 +155,33 @@ def typed_frame_of(place):
         table.validate(full=True)    # that text is UTF-8, for one
         return typed_frame(table)
 
+# %% ../../nbs/data/18_tables.ipynb #eb6bdb4d
+def told_columns(
+    place,     # Of a file
+    rows: int, # How many it has
+    dialect=Dialect()
+) -> dict:
+    "The columns that its folders tell, by name, as Arrow arrays."
+    return {name: pa.repeat(_told_cell(place, name, cell, dialect), rows)
+            for name, cell in place.told}
+
+def _told_cell(place, name, cell, dialect) -> pa.Scalar:
+    "One such cell: text, or a number where numbers are asked for."
+    cell = None if cell in dialect.missing else cell
+    text = pa.array([cell], pa.large_string())
+    if name not in dialect.numbers: return text[0]
+    number = finite_numbers(as_digits(text))
+    if number is not None: return number[0]
+    expected = f'{place}: expected a number in {name!r}, which a folder tells'
+    raise ValueError(f'{expected}. Received {cell!r}')
+
+def place_frame(place, dialect, skipped):
+    "A file as a DataFrame, with what its folders tell."
+    frame = (typed_frame_of(place) if typed_kind(place) else
+             text_frame(place, dialect, skipped))
+    told = told_columns(place, len(frame), dialect)
+    return frame.assign(**{name: a.to_pandas() for name, a in told.items()})
+
 # %% ../../nbs/data/18_tables.ipynb #c1ef0218
 def tables_in(
     files,            # Paths, folders, patterns, addresses
@@ -177,7 +210,6 @@ def read_table(
     places = tables_in(files, dialect, filesystem)
     check_headers(places, dialect=dialect)
     skipped = Skipped(dialect.bad_lines)
-    frames = [typed_frame_of(place) if typed_kind(place) else
-              text_frame(place, dialect, skipped) for place in places]
+    frames = [place_frame(place, dialect, skipped) for place in places]
     if len(skipped): warnings.warn(str(skipped), stacklevel=2)
     return frames[0] if len(frames) == 1 else concat(frames, ignore_index=True)

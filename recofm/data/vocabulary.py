@@ -154,7 +154,8 @@ def vocabulary_of(
     least = min(min_count, 2**62)    # no count is larger
     often = often.filter(pc.greater_equal(often['n'], least))
     order = [('n', 'descending'), ('v', 'ascending')]
-    values = often.take(pc.sort_indices(often, order))['v'][:max_size]
+    first = pc.sort_indices(often, order)[:max_size]
+    values = often['v'].take(first)    # a slice would keep what it leaves out
     missing = 0 < min_count <= counted.missing
     return Vocabulary(values.combine_chunks(), missing)
 
@@ -444,6 +445,9 @@ def values_from(arrays: dict[str, np.ndarray]) -> pa.Array:
 # %% ../../nbs/data/20_vocabulary.ipynb #560bc303
 def from_arrays(arrays: dict[str, np.ndarray]) -> Vocabulary:
     "The vocabulary that `to_arrays` took apart; a `ValueError` for others."
+    if isinstance(held := arrays.get('vocabulary'), Vocabulary):
+        check_only(arrays, ['vocabulary'])    # it has a file of its own
+        return held
     values = values_from(arrays)
     missing = array_named(arrays, 'missing', 'bool', 0)
     found = Vocabulary(values, bool(missing))

@@ -34,6 +34,7 @@ from ..data.fields import Field
 from ..data.files import one_line
 from ..data.columns import names_read
 from ..data.schema import Schema, asked_columns, named_by
+from ..data.sources import Source, as_source
 from ..data.splits import chosen, split
 from ..data.tables import as_frame, check_columns
 from ..data.weights import balanced, weights_of
@@ -474,7 +475,9 @@ def catalogue_of(frame, schema, label=None) -> Catalogue|None:
     if not {'user', 'item'} <= {c.side for c in schema.columns}: return None
     both = [c for c in schema.columns if c.side in ('user', 'item')]
     names = names_read(both) + ([label] if label else [])
-    tables = frame.values() if isinstance(frame, dict) else [frame]
+    tables = [*frame.values()] if isinstance(frame, dict) else [frame]
+    if any(isinstance(t, Source) for t in tables):
+        return Catalogue.fit([*map(as_source, tables)], schema, label=label)
     frame = pd.concat([t[[*dict.fromkeys(names)]] for t in tables],
                       ignore_index=True)
     return Catalogue.fit(frame, schema, label=label)

@@ -25,7 +25,7 @@ from .catalogue import (
     Catalogue, check_fingerprint, fingerprint)
 from .folder import (
     add_report, check_place, check_report, current, earlier, locked,
-    part_names, put, report_names, resolved, somewhere)
+    part_names, put, report_names, resolved, somewhere, stored)
 
 # %% ../../nbs/serving/10_artifact.ipynb #360d5f56
 def difference(
@@ -131,6 +131,8 @@ def digests(
 ) -> dict[str, str]:
     "The SHA-256 of each part of an artifact that lies in the folder."
     there = [name for name in part_names if (folder/name).is_file()]
+    there += sorted(p.name for p in folder.glob('schema.*.arrow')
+                    if stored.fullmatch(p.name))
     return {name: digest(folder/name) for name in there}
 
 # %% ../../nbs/serving/10_artifact.ipynb #3ebf9c76
@@ -223,7 +225,7 @@ def check_files(files):
     "A `ValueError` where these cannot be the parts of an artifact."
     whole = ['model.keras', 'schema.json', 'schema.npz']
     if 'catalogue.json' in files: whole += ['catalogue.json', 'catalogue.npz']
-    if sorted(files) != sorted(whole):
+    if sorted(n for n in files if not stored.fullmatch(n)) != sorted(whole):
         received = sorted(files)[:9]
         raise ValueError(f'Expected the files {whole}. Received {received}')
     for name, found in files.items():
