@@ -24,7 +24,7 @@ def groups_of_stream(
     "Pairs `(batch_size, group)`; what is left of an epoch is its last group."
     most, seed = batch_size * steps, seed if stream.shuffle else None
     for epoch in epochs:
-        parts = prefetched(stream.parts(seed, epoch))
+        parts = prefetched(stream.narrow_parts(seed, epoch))
         for group in stream.groups(parts, most, seed, epoch):
             yield batch_size, tf.nest.map_structure(
                 tf.convert_to_tensor, check_complete(group, unit))
@@ -80,7 +80,7 @@ def in_order(
     again = iter(range(2**63))
     def batches():
         epoch = next(again)
-        parts = stream.parts(seed, epoch)
+        parts = stream.narrow_parts(seed, epoch)
         yield from map(look, stream.groups(parts, batch_size, seed, epoch))
     found = tf.data.Dataset.from_generator(
         batches, output_signature=specs_of(first))
