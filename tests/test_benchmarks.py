@@ -13,7 +13,8 @@ def benchmarks_importable():
     sys.path.insert(0, str(folder))
     yield
     sys.path.remove(str(folder))
-    for name in ('competitors', 'jobs', 'summary'): sys.modules.pop(name, None)
+    for name in ('competitors', 'jobs', 'streams', 'summary', 'tables'):
+        sys.modules.pop(name, None)
 
 
 def turn(label, number, value, **more):
@@ -115,3 +116,48 @@ def test_ratios_name_competitors_of_their_jobs():
         named, known = {r.of, r.than} - {''}, set(jobs[r.job].named())
         message = f'Expected competitors among {known}. Received {named}'
         assert named <= known, message
+
+
+def test_the_way_from_tables_is_measured_part_by_part(tmp_path, capsys):
+    from tables import main
+    out = tmp_path/'tables.json'
+    few = '--rows', '2000', '--rounds', '2', '--out', str(out)
+    main(['libffm', *few])
+    main(['encode', 'several', *few])
+    found = json.loads(out.read_text())
+    assert [*found] == ['encode', 'several', 'libffm']
+    for part in found.values():
+        assert {'cpu', 'cores', 'load', 'date'} <= set(part['machine'])
+        assert all(ordered(f) and f['n'] == 2 for f in part['figures'])
+    assert 'times a loop over a dictionary' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('part', [
+    'fit', 'stored', pytest.param('train', marks=pytest.mark.slow)])
+def test_a_part_with_files_is_measured(tmp_path, part):
+    from tables import main
+    out = tmp_path/'tables.json'
+    main([part, '--rows', '5000', '--rounds', '1', '--out', str(out),
+          '--folder', str(tmp_path)])
+    assert all(f['median'] > 0 for f in json.loads(out.read_text())[part]
+               ['figures'])
+    assert [*tmp_path.iterdir()] == [out]
+
+
+def test_the_former_recofm_is_found_in_another_tree(tmp_path):
+    from tables import asked
+    here = Path(__file__).parents[1]
+    columns = asked(['--former', str(here)]).module('data.fields')
+    assert columns.__name__ == 'recofm_former.data.fields'
+    assert asked([]).module('data.fields') is None
+    with pytest.raises(SystemExit): asked(['--former', str(tmp_path)])
+    with pytest.raises(SystemExit): asked(['nothing'])
+
+
+def test_the_committed_figures_of_tables_are_of_its_parts():
+    from tables import parts
+    file = folder/'tables.json'
+    if not file.exists(): pytest.skip('nothing was measured')
+    found = json.loads(file.read_text())
+    assert set(found) <= set(parts)
+    assert all(ordered(f) for p in found.values() for f in p['figures'])

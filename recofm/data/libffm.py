@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['largest', 'beyond', 'forms', 'limits', 'plain', 'as_cells', 'libffm_number', 'libffm_entry', 'libffm_line', 'Lines',
-           'lines_one_by_one', 'words_of', 'first_words', 'spans', 'numbers_of', 'quick_lines', 'within_limits',
+           'lines_one_by_one', 'among', 'past', 'first_words', 'spans', 'numbers_of', 'quick_lines', 'within_limits',
            'clipped', 'lines_of', 'blocks_of', 'libffm_lines', 'numbered', 'numbered_columns', 'place_among',
            'check_pairs', 'known_columns', 'sparse_rows', 'libffm_pieces', 'read_libffm', 'joined', 'libffm_text',
-           'check_labels', 'write_libffm', 'field_cells', 'field_name', 'libffm_fields', 'as_batch', 'libffm_batches',
-           'parts_of', 'libffm_source']
+           'check_labels', 'write_libffm', 'as_text', 'field_cells', 'field_name', 'libffm_fields', 'as_batch',
+           'libffm_batches', 'parts_of', 'libffm_source']
 
 # %% ../../nbs/data/39_libffm.ipynb #63a3ca2a
 import io
@@ -97,22 +97,32 @@ def lines_one_by_one(
 # %% ../../nbs/data/39_libffm.ipynb #42144344
 plain = b'0123456789+-.eE: \t\n'
 
-def words_of(
-    text: np.ndarray # Bytes, uint8; the last is a new line
-) -> tuple[np.ndarray, np.ndarray]:
-    "Where each word begins, and where it has ended."
-    blank = np.append(True, text <= ord(' '))
-    edges = np.flatnonzero(blank[1:] != blank[:-1])
-    return edges[::2], edges[1::2]
+def among(signs: bytes) -> np.ndarray:
+    "Of each of the 256 bytes, whether it is one of these."
+    return np.isin(np.arange(256), list(signs))
+
+def past(
+    text: np.ndarray, # Bytes, uint8; the last is a new line
+    at: np.ndarray,   # Positions
+    signs: np.ndarray,# Of each byte, whether it is passed
+    most: int=64      # Bytes that are passed
+) -> np.ndarray:
+    "Each position moved on, past these bytes; an Arrow error where many are."
+    at, todo = at.copy(), np.arange(len(at))
+    for _ in range(most):
+        if not len(todo := todo[signs[text[at[todo]]]]): return at
+        at[todo] += 1
+    raise pa.ArrowInvalid(f'more than {most} bytes in a word')
 
 def first_words(
-    text: np.ndarray, # As `words_of` takes it
-    begin: np.ndarray # Where each word begins
-) -> np.ndarray:
-    "Which of the words are the first of a line."
-    line = np.append(0, np.flatnonzero(text == ord('\n'))[:-1] + 1)
-    first = np.unique(np.searchsorted(begin, line))
-    return first[first < len(begin)]
+    text: np.ndarray # As `past` takes it
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    "Of each line that is not blank: first word's begin and end, line's end."
+    ends = np.flatnonzero(text == ord('\n'))
+    begin = past(text, np.append(0, ends[:-1] + 1), among(b' \t'))
+    there = text[begin] != ord('\n')
+    begin, ends = begin[there], ends[there]
+    return begin, past(text, begin, ~among(b' \t\n')), ends
 
 # %% ../../nbs/data/39_libffm.ipynb #0000cfa5
 def spans(
@@ -146,9 +156,8 @@ def quick_lines(
 ) -> Lines:
     "As `lines_one_by_one`; an Arrow error where it would refuse a word."
     text = np.frombuffer(block + b'\n', 'uint8')
-    begin, end = words_of(text)
-    first = first_words(text, begin)
-    of_labels = spans(begin[first], end[first] + 1)
+    begin, end, line_end = first_words(text)
+    of_labels = spans(begin, end + 1)
     labels = re.sub(rb'(?m)^[+](?=[0-9.])', b'',
                     text[of_labels].tobytes().translate(as_cells))
     entries = text.copy()
@@ -158,8 +167,9 @@ def quick_lines(
     found = numbers_of(entries.tobytes().translate(as_cells), types)
     if parts == 2: found = np.zeros(len(found[0]), 'int64'), *found
     label, = numbers_of(labels, dict(label=pa.float64()))
-    counts = np.diff(np.append(first, len(begin))) - 1
-    return Lines(label, counts, *found)
+    colons = np.flatnonzero(text == ord(':'))
+    so_far = np.searchsorted(colons, line_end) // (parts - 1)
+    return Lines(label, np.diff(so_far, prepend=0), *found)
 
 # %% ../../nbs/data/39_libffm.ipynb #918eeed2
 def within_limits(lines: Lines) -> bool:
@@ -220,11 +230,12 @@ def numbered(
     keys: np.ndarray # Whole numbers from 0, int64 (n,)
 ) -> tuple[np.ndarray, np.ndarray]:
     "The distinct keys in order, and which of them each key is."
-    if keys.max(initial=0) < 8 * len(keys):
-        here = np.zeros(keys.max(initial=0) + 1, bool)
+    if (most := int(keys.max(initial=0))) < 16 * len(keys):
+        here = np.zeros(most + 1, bool)
         here[keys] = True
-        place = np.cumsum(here, dtype='int64') - 1
-        return np.flatnonzero(here), place[keys]
+        distinct, place = np.flatnonzero(here), np.empty(most + 1, 'int32')
+        place[distinct] = np.arange(len(distinct))
+        return distinct, place[keys]
     found = pa.array(keys).dictionary_encode()
     distinct = found.dictionary.to_numpy()
     order = np.argsort(distinct)
@@ -235,12 +246,23 @@ def numbered(
 # %% ../../nbs/data/39_libffm.ipynb #4df0353f
 def numbered_columns(lines: Lines) -> tuple[np.ndarray, np.ndarray]:
     "The columns, field and index, int64 (columns, 2), and each entry's."
+    indices, i = numbered(lines.index)
+    field_of = np.zeros(len(indices), 'int64')
+    field_of[i] = lines.field
+    if (field_of[i] != lines.field).any(): return _numbered_pairs(lines)
+    order, place = np.argsort(field_of, kind='stable'), np.empty_like(field_of)
+    place[order] = np.arange(len(order))
+    return np.stack([field_of[order], indices[order]], axis=1), place[i]
+
+def _numbered_pairs(lines) -> tuple[np.ndarray, np.ndarray]:
+    "The same, whichever fields an index stands in."
     fields, f = numbered(lines.field)
     indices, i = numbered(lines.index)
-    pairs, place = numbered(f * len(indices) + i)
-    f, i = np.divmod(pairs, max(1, len(indices)))
+    pairs, place = numbered(f.astype('int64') * len(indices) + i)
+    f, i = np.divmod(pairs, len(indices))
     return np.stack([fields[f], indices[i]], axis=1), place
 
+# %% ../../nbs/data/39_libffm.ipynb #b7584156
 def place_among(
     known: np.ndarray, # Keys, int64
     keys: np.ndarray   # To look up, int64 (n,)
@@ -366,20 +388,23 @@ def write_libffm(
     write_file(file, b''.join(text))
 
 # %% ../../nbs/data/39_libffm.ipynb #bcf36c8c
+def as_text(x: np.ndarray) -> pa.Array:
+    "Numbers as text; each distinct one is written once."
+    coded = pa.array(x).dictionary_encode()
+    return coded.dictionary.cast(pa.string()).take(coded.indices)
+
 def field_cells(
-    row: np.ndarray,   # Of each entry, rising
-    index: np.ndarray, # (entries,)
-    value: np.ndarray, # (entries,)
-    rows: int          # How many there are
+    row: np.ndarray, # Of each entry, rising
+    words: pa.Array, # What each entry says, as text: '12:1'
+    rows: int        # How many there are
 ) -> pa.Array:
     "What each row says of a field, as text: '12:1' or '40:0.5|41:0.5'."
-    words = [pa.array(n).cast(pa.string()) for n in (index, value)]
-    words = pc.binary_join_element_wise(*words, pa.scalar(':'))
     count = np.bincount(row, minlength=rows)
     if count.max(initial=0) > 1:
         ends = np.append(0, np.cumsum(count)).astype('int32')
         words = joined(pa.ListArray.from_arrays(ends, words), '|')
         return pc.if_else(pa.array(count > 0), words, None)
+    if len(row) == rows: return words
     place = np.where(count > 0, np.cumsum(count) - 1, 0)
     return words.take(pa.array(place, mask=count == 0))
 
@@ -405,14 +430,16 @@ def as_batch(
     "The lines as rows of a table: 'label', and a column for each field."
     rows = len(lines.labels)
     row = np.repeat(np.arange(rows), lines.counts)
-    order = np.argsort(lines.field, kind='stable')
+    words = [pa.array(lines.index).cast(pa.string()), as_text(lines.value)]
+    words = pc.binary_join_element_wise(*words, pa.scalar(':'))
+    small = np.min_scalar_type(lines.field.max(initial=0))    # sorts quickly
+    order = np.argsort(field := lines.field.astype(small), kind='stable')
+    row, words, field = row[order], words.take(pa.array(order)), field[order]
+    first, last = (np.searchsorted(field, fields, side)
+                   for side in ('left', 'right'))
     columns = [pa.array(lines.labels)]
-    for number in fields:
-        first, last = (np.searchsorted(lines.field, number, side, order)
-                       for side in ('left', 'right'))
-        of = order[first:last]
-        cells = row[of], lines.index[of], lines.value[of]
-        columns.append(field_cells(*cells, rows))
+    for i, j in zip(first, last):
+        columns.append(field_cells(row[i:j], words[i:j], rows))
     names = ['label', *map(field_name, fields)]
     return pa.record_batch(columns, names=names)
 

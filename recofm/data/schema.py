@@ -6,7 +6,7 @@
 __all__ = ['headings', 'array_key', 'named_by', 'kind_words', 'kind_options', 'check_words', 'by_word', 'options_for', 'wish',
            'wished_columns', 'check_named', 'asked_columns', 'check_target_name', 'check_sides', 'check_share',
            'shared_vocabularies', 'Schema', 'count_into', 'fit_columns', 'target_of', 'Target', 'scoring_cells',
-           'rows_with', 'is_source', 'batches_of', 'counted_in', 'count_all', 'aligned', 'side_by_side',
+           'rows_with', 'is_source', 'batches_of', 'counted_in', 'count_all', 'aligned', 'abreast', 'side_by_side',
            'large_vocabularies', 'plain_columns', 'array_names', 'arrays_by_column', 'restored', 'same_vocabulary',
            'check_same_vocabulary', 'label_and_unit', 'check_restored', 'columns_of', 'schema_in']
 
@@ -430,15 +430,26 @@ def for_scoring(self:Schema, rows):
     return table
 
 # %% ../../nbs/data/30_schema.ipynb #f642e7af
+def abreast(
+    arrays,    # Of as many rows each
+    rows: int, # How many they are
+    dtype
+) -> np.ndarray:
+    "The arrays beside each other, (rows, slots)."
+    slots, size = sum(a.shape[1] for a in arrays), 2**12   # fits a cache
+    whole = np.empty((rows, slots), dtype)
+    for i in range(0, rows if arrays else 0, size):
+        part = [a[i:i + size] for a in arrays]
+        np.concatenate(part, axis=1, out=whole[i:i + size])
+    return whole
+
 def side_by_side(encoded, rows: int) -> dict:
     "What columns encoded to: ids and values (rows, slots) of all of them."
-    none = np.zeros((rows, 0), 'int32'), np.zeros((rows, 0), 'float32')
-    ids, values = ([empty] for empty in none)
-    for i, v in encoded:
-        ids.append(i)
-        values.append(np.ones(i.shape, 'float32') if v is None else v)
-    both = dict(ids=ids, values=values)
-    return {name: np.concatenate(a, axis=1) for name, a in both.items()}
+    ids = [i for i, _ in encoded]
+    values = [np.ones(i.shape, 'float32') if v is None else v
+              for i, v in encoded]
+    return dict(ids=abreast(ids, rows, 'int32'),
+                values=abreast(values, rows, 'float32'))
 
 @patch
 def inputs(self:Schema,
@@ -448,9 +459,9 @@ def inputs(self:Schema,
     frame = self.for_scoring(frame)
     frame = rows_with(frame, names_read(self.columns))
     encoded = [c.encode(c.taken(frame)) for c in self.columns]
-    if all(v is None for _, v in encoded):
-        return np.concatenate([ids for ids, _ in encoded], axis=1)
-    return side_by_side(encoded, len(frame))
+    if any(v is not None for _, v in encoded):
+        return side_by_side(encoded, len(frame))
+    return abreast([ids for ids, _ in encoded], len(frame), 'int32')
 
 # %% ../../nbs/data/30_schema.ipynb #6cfac7e4
 @patch

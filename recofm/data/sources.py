@@ -57,23 +57,34 @@ class Piece:
     place: str      # For messages: 'clicks/a.parquet, row group 3'
     rows: int|None  # None: only reading tells
     read: Callable  # From the names of columns and a size to record batches
+    read_coded: Callable|None = None # The same, with text as dictionaries
 
-    def batches(self, columns, size: int=2**17) -> Iterator[pa.RecordBatch]:
-        "Its rows: these columns in this order, `size` rows a batch."
-        found = self.read(list(columns), size)
+    def batches(self,
+        columns, # Their names, in order
+        size: int=2**17, # Rows a batch
+        coded=False      # Whether text may come as dictionaries
+    ) -> Iterator[pa.RecordBatch]:
+        "Its rows in record batches."
+        read = self.read_coded if coded and self.read_coded else self.read
+        found = read(list(columns), size)
         return of_size((b.select(list(columns)) for b in found), size)
 
-def checked(batches, place, types=None) -> Iterator[pa.RecordBatch]:
+def checked(
+    batches, place,
+    types=None, # That all files have; None: no other file
+    coded=()    # Names of the columns that are left dictionaries
+) -> Iterator[pa.RecordBatch]:
     "Batches whose text is UTF-8, in the types that all files have."
     for batch in batches:
         batch.validate(full=True)
-        yield batch if types is None else as_typed(batch, place, types)
+        yield batch if types is None else as_typed(batch, place, types, coded)
 
 # %% ../../nbs/data/19_sources.ipynb #7d1d0c10
-def as_typed(batch, place, types: pa.Schema) -> pa.RecordBatch:
-    "The batch with the columns in these types."
+def as_typed(batch, place, types: pa.Schema, coded=()) -> pa.RecordBatch:
+    "The batch with the columns in these types; the coded ones as they are."
     names = batch.schema.names
-    arrays = [_as_type(batch[n], place, types.field(n)) for n in names]
+    arrays = [batch[n] if n in coded else
+              _as_type(batch[n], place, types.field(n)) for n in names]
     return pa.record_batch(arrays, names=names) if names else batch
 
 def _as_type(column, place, field) -> pa.Array:
@@ -98,18 +109,23 @@ def parquet_pieces(place, stamp, types=None) -> list[Piece]:
         footer = pq.read_metadata(opened)
         rows = [footer.row_group(i).num_rows
                 for i in range(footer.num_row_groups)]
-    return [Piece(f'{place}, row group {i}', n,
-                  partial(_read_group, place, stamp, i, types))
+    text = [n for n in types.names if _is_text(types.field(n))] if types else []
+    def read(i, coded): return partial(_read_group, place, stamp, i, types, coded)
+    return [Piece(f'{place}, row group {i}', n, read(i, ()), read(i, text))
             for i, n in enumerate(rows)]
 
-def _read_group(place, stamp, group, types, columns, size):
+def _is_text(field) -> bool:
+    return field.type in (pa.string(), pa.large_string())
+
+def _read_group(place, stamp, group, types, coded, columns, size):
     "The batches of one row group."
     check_unchanged(place, stamp)
+    options = dict(pre_buffer=bool(place.system), read_dictionary=coded)
     with table_read(place), place.opened() as opened:
-        with pq.ParquetFile(opened, pre_buffer=bool(place.system)) as file:
+        with pq.ParquetFile(opened, **options) as file:
             found = file.iter_batches(size, [group], columns,
                                       use_threads=False)
-            yield from checked(found, place, types)
+            yield from checked(found, place, types, coded)
     check_unchanged(place, stamp)
 
 # %% ../../nbs/data/19_sources.ipynb #7d1d0c16

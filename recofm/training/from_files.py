@@ -84,7 +84,7 @@ def in_order(
     again = iter(range(2**63))
     def batches():
         epoch = next(again)
-        parts = stream.parts(seed, epoch)
+        parts = stream.narrow_parts(seed, epoch)
         yield from map(look, stream.groups(parts, batch_size, seed, epoch))
     found = tf.data.Dataset.from_generator(
         batches, output_signature=specs_of(first))
