@@ -11,7 +11,7 @@ __all__ = ['keep', 'scores', 'by', 'figures', 'reading_options', 'add_predict', 
 from argparse import Namespace
 from pathlib import Path
 from .ends import quiet
-from .layouts import layout_of
+from .layouts import layout_of, libffm_rows
 from recofm.cli.options import (
     Option, add_options, all_options, names_in, recipe, single_names,
     text_options)
@@ -84,18 +84,15 @@ def asked_rows(args, schema, target=True):
     if not target: args = Namespace(**vars(args) | dict(above=None))
     if args.layout == 'libffm': return lines_as_trained(args.data, schema)
     whole = args.data in data_sets or args.layout in ('movielens', 'amazon')
-    args.stream = not whole and args.above is None
-    numbers = numbers_of(schema)
+    args.stream, numbers = not whole, numbers_of(schema)
     if args.above is not None: numbers.append('rating')
     return read(args.data, args, numbers)
 
 def lines_as_trained(data, schema):
     "Lines of libffm with the columns of the training file, and their own."
-    from recofm.data.libffm import libffm_fields, libffm_source, parts_of
-    own = libffm_fields(data, parts_of(data) or 3)
     names = [n.split() for n in names_read(schema.columns)]
     trained = [int(n[1]) for n in names if n[0] == 'field']
-    return libffm_source(data, sorted({*own, *trained}))
+    return libffm_rows(data, trained)
 
 # %% ../../nbs/cli/35_predict.ipynb #79773976
 def loaded(folder):

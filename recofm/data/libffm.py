@@ -7,8 +7,8 @@ __all__ = ['largest', 'beyond', 'forms', 'limits', 'plain', 'as_cells', 'libffm_
            'lines_one_by_one', 'among', 'past', 'first_words', 'spans', 'numbers_of', 'quick_lines', 'within_limits',
            'clipped', 'lines_of', 'blocks_of', 'libffm_lines', 'numbered', 'numbered_columns', 'place_among',
            'check_pairs', 'known_columns', 'sparse_rows', 'libffm_pieces', 'read_libffm', 'joined', 'libffm_text',
-           'check_labels', 'write_libffm', 'as_text', 'field_cells', 'field_name', 'libffm_fields', 'as_batch',
-           'libffm_batches', 'parts_of', 'libffm_source']
+           'check_labels', 'write_libffm', 'as_text', 'field_cells', 'field_name', 'libffm_seen', 'libffm_fields',
+           'as_batch', 'libffm_batches', 'parts_of', 'libffm_source']
 
 # %% ../../nbs/data/39_libffm.ipynb #63a3ca2a
 import io
@@ -413,15 +413,20 @@ def field_name(number) -> str:
     "The name of a field's column."
     return f'field {number}'
 
-def libffm_fields(
+def libffm_seen(
     path,        # File of lines 'label field:index:value ...'
     parts: int=3 # Of an entry; 2: without a field
-) -> list[int]:
-    "The numbers of the fields, in order, after one reading of the file."
-    found = np.array([], 'int64')
+) -> tuple[list[int], list[float]]:
+    "The numbers of the fields and the labels that occur, at most a thousand."
+    fields, labels = np.array([], 'int64'), np.array([])
     for lines in libffm_lines(path, parts):
-        found = np.union1d(found, lines.field)
-    return found.tolist()
+        fields = np.union1d(fields, lines.field)
+        labels = np.union1d(labels, lines.labels)[:1_000]
+    return fields.tolist(), labels.tolist()
+
+def libffm_fields(path, parts: int=3) -> list[int]:
+    "The numbers of the fields, in order, after one reading of the file."
+    return libffm_seen(path, parts)[0]
 
 def as_batch(
     lines: Lines,
