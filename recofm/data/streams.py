@@ -30,7 +30,7 @@ class EncodedPiece:
     def parts(self,
         size: int=2**17 # Rows that are encoded at once, at most
     ):
-        "Its examples: tuples of inputs, with a target where there is one."
+        "Its examples: tuples of narrow inputs, with a target if there is one."
         first = 0
         for batch in self.piece.batches(self.columns, size, coded=True):
             with among_rows(self.place, first, batch.num_rows):
@@ -39,7 +39,7 @@ class EncodedPiece:
             yield examples
 
     def encoded(self, batch):
-        x, schema = self.schema.inputs(batch), self.schema
+        x, schema = self.schema.inputs(batch, narrow=True), self.schema
         if schema.label not in self.columns: return (x,)
         y, weights = schema.target(batch), schema.weights(batch)
         return (x, as_column(y), *([] if weights is None else [weights]))
