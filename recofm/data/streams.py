@@ -218,6 +218,7 @@ def cut(parts, first: int, last: int):
         at += n
         if at >= last: return
 
+# %% ../../nbs/data/42_streams.ipynb #201edf5c
 @patch
 def order(self:Stream, seed, epoch) -> list[int]:
     "The numbers of the pieces in the order of an epoch."
@@ -250,6 +251,7 @@ def shared_parts(self:Stream, seed, epoch):
         if inside[0] < inside[1]: yield from cut(piece.parts(), *inside)
         at += piece.rows
 
+# %% ../../nbs/data/42_streams.ipynb #6ea079c8
 @patch
 def groups(self:Stream,
     parts,     # As `parts` or `narrow_parts` gave them
