@@ -147,11 +147,12 @@ def fit(a):
         files = clicks(Path(folder), a.rows, ['tags'])
         found = [apart('fit_files', files) for _ in range(a.rounds)]
     above = [f['peak'] - f['start'] for f in found]
-    rows = f'{a.rows:,} rows of {found[0]["columns"]} columns'
-    return [figure(f'fit, {rows}: rows a CPU second',
-                   [a.rows / f['cpu'] for f in found], 250e3, 400e3),
-            figure(f'fit, {rows}: peak memory over the start, MiB', above,
-                   600, 400, smaller=True)]
+    columns = found[0]['columns']
+    rates = [a.rows / f['cpu'] for f in found]
+    return f'A schema of {columns} columns, fitted on {a.rows:,} rows', [
+        figure('rows a CPU second', rates, 250e3, 400e3),
+        figure('peak memory over the start, MiB', above, 600, 400,
+               smaller=True)]
 
 
 def by_loop(known, columns):
@@ -207,19 +208,17 @@ def encode(a):
     for side in sides.values(): side()    # makes its index
     cpu, wall, answers = turns(sides, a.rounds)
     agree(answers)
-    what = f'encode {n:,} rows of 10 columns of text'
-    found = [figure(f'{what}: rows a CPU second', rates(n, cpu['now'])),
-             figure(f'{what}: times a loop over a dictionary',
+    found = [figure('rows a CPU second', rates(n, cpu['now'])),
+             figure('times a loop over dictionaries',
                     times(cpu, 'now', 'loop')),
-             figure(f"{what}: times pandas' map", times(cpu, 'now', 'map'))]
-    if not old: return found
-    return found + [
-        figure(f'{what}, a frame: times the former, CPU',
-               times(cpu, 'now', 'former'), 2.5, 4),
-        figure(f'{what}, a frame: times the former, wall',
-               times(wall, 'now', 'former'), 2.5, 4),
-        figure(f'{what}, an Arrow table: times the former, CPU',
+             figure("times pandas' map", times(cpu, 'now', 'map'))]
+    if old: found += [
+        figure('a frame, times the former', times(cpu, 'now', 'former'),
+               2.5, 4),
+        figure('the same by the clock', times(wall, 'now', 'former'), 2.5, 4),
+        figure('an Arrow table, times the former',
                times(cpu, 'arrow', 'former arrow'), 2.5, 4)]
+    return f'{n:,} rows of ten columns of text, encoded', found
 
 
 def cell_by_cell(known, cells):
@@ -254,13 +253,11 @@ def encode_several(a):
         sides['former'] = lambda: before.inputs(frame)
     cpu, _, answers = turns(sides, a.rounds)
     agree(answers)
-    what = f'encode {n:,} cells of several values'
-    found = [figure(f'{what}: cells a CPU second', rates(n, cpu['now'])),
-             figure(f'{what}: times a loop over a dictionary',
-                    times(cpu, 'now', 'loop'))]
-    if not old: return found
-    return found + [figure(f'{what}: times the former',
-                           times(cpu, 'now', 'former'), 5)]
+    found = [figure('cells a CPU second', rates(n, cpu['now'])),
+             figure('times a loop over cells', times(cpu, 'now', 'loop'))]
+    if old: found.append(
+        figure('times the former', times(cpu, 'now', 'former'), 5))
+    return f'{n:,} cells of several values, encoded', found
 
 
 def compiled(name, schema):
@@ -295,18 +292,21 @@ def train(a):
             sides = {of: lambda of=of: model.fit(data[of], verbose=0)
                      for of in data}
             turns(sides, 1)    # traces, and warms the system's cache
-            _, wall, _ = turns(sides, a.rounds)
+            cpu, wall, _ = turns(sides, a.rounds)
             must = .65 if name == 'FM' else .75
             aim = .9 if name == 'FM' else .95
-            what = f'train {name} on {n:,} rows of 39 columns'
             found += [
-                figure(f'{what}: examples a second in memory',
+                figure(f'{name}, examples a second in memory',
                        rates(n, wall['memory'])),
-                figure(f'{what}: from Parquet over memory',
+                figure(f'{name}, from Parquet over memory',
                        times(wall, 'files', 'memory'), must, aim),
-                figure(f'{what}: from the cache over memory',
-                       times(wall, 'cache', 'memory'), .95)]
-    return found
+                figure(f'{name}, from the cache over memory',
+                       times(wall, 'cache', 'memory'), .95),
+                figure(f'{name}, CPU, from Parquet over memory',
+                       times(cpu, 'files', 'memory')),
+                figure(f'{name}, CPU, from the cache over memory',
+                       times(cpu, 'cache', 'memory'))]
+    return f'An epoch of {n:,} rows of 39 columns', found
 
 
 def lines_of_39(n):
@@ -350,17 +350,16 @@ def libffm(a):
     numbers = np.stack(answers['lines'][2:], axis=1)
     np.testing.assert_array_equal(answers['loop'][0], answers['lines'][0])
     np.testing.assert_array_equal(answers['loop'][1], numbers)
-    what = f'{n:,} lines of libffm'
-    found = [figure(f'{what}: lines a CPU second', rates(n, cpu['now'])),
-             figure(f'{what}: as numbers, times a loop over lines',
+    found = [figure('lines a CPU second', rates(n, cpu['now'])),
+             figure('as numbers, times a loop over lines',
                     times(cpu, 'lines', 'loop'), 8, 15)]
-    if not old: return found
-    assert (answers['now'][0] != answers['former'][0]).nnz == 0
-    return found + [
-        figure(f'{what}: as a matrix, times the former',
-               times(cpu, 'now', 'former'), 8, 15),
-        figure(f'{what}: as a table, times the former as a matrix',
-               times(cpu, 'batches', 'former'), 8, 15)]
+    if old:
+        assert (answers['now'][0] != answers['former'][0]).nnz == 0
+        found += [figure('as a matrix, times the former',
+                         times(cpu, 'now', 'former'), 8, 15),
+                  figure('as a table, times the former as a matrix',
+                         times(cpu, 'batches', 'former'), 8, 15)]
+    return f"{n:,} lines of libffm's, of 39 entries", found
 
 
 def open_stored(file, key):
@@ -377,7 +376,7 @@ def open_stored(file, key):
 
 
 def stored(a):
-    "A vocabulary of 10 million texts, opened in a process that has just begun."
+    "A vocabulary of many texts, opened in a process that has just begun."
     from recofm.data.stored import store_vocabulary
     from recofm.data.vocabulary import Vocabulary
     n = 2 * a.rows
@@ -387,11 +386,11 @@ def stored(a):
         store_vocabulary(Vocabulary(names), file)
         found = [apart('open_stored', file, f'user-{n - 1:08d}')
                  for _ in range(a.rounds)]
-    what = f'{n:,} texts, stored'
-    return [figure(f'{what}: seconds until the first answer',
-                   [f['open'] + f['first'] for f in found], smaller=True),
-            figure(f'{what}: memory of its own, MiB',
-                   [f['own'] for f in found], smaller=True)]
+    return f'A stored vocabulary of {n:,} texts, in a new process', [
+        figure('seconds until the first answer',
+               [f['open'] + f['first'] for f in found], smaller=True),
+        figure('memory of its own, MiB', [f['own'] for f in found],
+               smaller=True)]
 
 
 parts = dict(fit=fit, encode=encode, several=encode_several, train=train,
@@ -425,7 +424,7 @@ def machine():
 
 def line(f):
     bars = [f'{k} {f[k]:g}' for k in ('must', 'aim') if f[k] is not None]
-    shown = f"{f['title']:68} {f['median']:12,.3f}"
+    shown = f"    {f['title']:42} {f['median']:12,.3f}"
     shown += f"  ({f['low']:,.3f} to {f['high']:,.3f})  {' '.join(bars)}"
     return shown + '   NOT REACHED' * (f['reached'] is False)
 
@@ -434,9 +433,10 @@ def main(words=None):
     a = asked(words)
     found = json.loads(a.out.read_text()) if a.out.exists() else {}
     for name in a.parts or parts:
-        figures = parts[name](a)
+        title, figures = parts[name](a)
+        print(title)
         for f in figures: print(line(f), flush=True)
-        found[name] = dict(machine=machine(), figures=figures)
+        found[name] = dict(title=title, machine=machine(), figures=figures)
         ordered = {n: found[n] for n in parts if n in found}
         a.out.write_text(json.dumps(rounded(ordered), indent=1) + '\n')
 

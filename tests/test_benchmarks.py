@@ -129,7 +129,7 @@ def test_the_way_from_tables_is_measured_part_by_part(tmp_path, capsys):
     for part in found.values():
         assert {'cpu', 'cores', 'load', 'date'} <= set(part['machine'])
         assert all(ordered(f) and f['n'] == 2 for f in part['figures'])
-    assert 'times a loop over a dictionary' in capsys.readouterr().out
+    assert 'times a loop over dictionaries' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('part', [

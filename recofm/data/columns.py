@@ -472,7 +472,7 @@ def encode(self:Numeric, column):
     x = numbers(column, self.name)
     present = ~np.isnan(x)
     with np.errstate(over='ignore'):
-        standard = (np.nan_to_num(x) - self.mean) / self.scale
+        standard = (x - self.mean) / self.scale
     values = np.where(present, standard, 1.)
     if (wrong := np.abs(values) > np.finfo('float32').max).any():
         cure = clip_cure(self.name, self.mean - 1e6 * self.scale,

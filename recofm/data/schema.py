@@ -443,25 +443,28 @@ def abreast(
         np.concatenate(part, axis=1, out=whole[i:i + size])
     return whole
 
-def side_by_side(encoded, rows: int) -> dict:
-    "What columns encoded to: ids and values (rows, slots) of all of them."
+def side_by_side(encoded, rows: int, valued=None) -> dict:
+    "Ids (rows, slots) of all columns, and values of all, or of the valued."
     ids = [i for i, _ in encoded]
+    valued = [True] * len(ids) if valued is None else valued
     values = [np.ones(i.shape, 'float32') if v is None else v
-              for i, v in encoded]
+              for (i, v), kept in zip(encoded, valued) if kept]
     return dict(ids=abreast(ids, rows, 'int32'),
                 values=abreast(values, rows, 'float32'))
 
 @patch
 def inputs(self:Schema,
-    frame # Table, Arrow table, or list of dictionaries; no target needed
+    frame, # Table, Arrow table, or list of dictionaries; no target needed
+    narrow: bool=False # Values of those fields alone that have some
 ):
     "A model's inputs: ids int32 (rows, slots), with values where not all 1."
     frame = self.for_scoring(frame)
     frame = rows_with(frame, names_read(self.columns))
     encoded = [c.encode(c.taken(frame)) for c in self.columns]
-    if any(v is not None for _, v in encoded):
-        return side_by_side(encoded, len(frame))
-    return abreast([ids for ids, _ in encoded], len(frame), 'int32')
+    if all(v is None for _, v in encoded):
+        return abreast([ids for ids, _ in encoded], len(frame), 'int32')
+    valued = [c.field.values for c in self.columns] if narrow else None
+    return side_by_side(encoded, len(frame), valued)
 
 # %% ../../nbs/data/30_schema.ipynb #6cfac7e4
 @patch

@@ -110,7 +110,8 @@ def parquet_pieces(place, stamp, types=None) -> list[Piece]:
         rows = [footer.row_group(i).num_rows
                 for i in range(footer.num_row_groups)]
     text = [n for n in types.names if _is_text(types.field(n))] if types else []
-    def read(i, coded): return partial(_read_group, place, stamp, i, types, coded)
+    def read(i, coded):
+        return partial(_read_group, place, stamp, i, types, coded)
     return [Piece(f'{place}, row group {i}', n, read(i, ()), read(i, text))
             for i, n in enumerate(rows)]
 

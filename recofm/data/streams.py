@@ -33,7 +33,7 @@ class EncodedPiece:
         size: int=2**17, # Rows that are encoded at once, at most
         first: int=0     # Row that a part begins with; those before are left
     ):
-        "Its examples: tuples of inputs, with a target where there is one."
+        "Its examples: tuples of narrow inputs, with a target if there is one."
         at = 0
         for batch in self.piece.batches(self.columns, size, coded=True):
             if at >= first:
@@ -48,7 +48,7 @@ class EncodedPiece:
         return [min(2**17, self.rows - i) for i in range(0, self.rows, 2**17)]
 
     def encoded(self, batch):
-        x, schema = self.schema.inputs(batch), self.schema
+        x, schema = self.schema.inputs(batch, narrow=True), self.schema
         if schema.label not in self.columns: return (x,)
         y, weights = schema.target(batch), schema.weights(batch)
         return (x, as_column(y), *([] if weights is None else [weights]))
@@ -243,6 +243,7 @@ def cut(piece, first: int, last: int):
         at += n
         if at >= last: return
 
+# %% ../../nbs/data/42_streams.ipynb #201edf5c
 @patch
 def order(self:Stream, seed, epoch) -> list[int]:
     "The numbers of the pieces in the order of an epoch."
@@ -260,6 +261,7 @@ def spans(self:Stream, seed=None, epoch=0, done=0):
         if inside[0] < inside[1]: yield piece, *inside
         at += piece.rows
 
+# %% ../../nbs/data/42_streams.ipynb #f855292f
 @patch
 def shared_parts(self:Stream, seed, epoch, done):
     "The parts of this shard after the rows done, as its pieces give them."
@@ -286,6 +288,21 @@ def by_class(examples, of_class) -> tuple:
     x, y, *weights = examples
     own = of_class[(y[:, 0] == 1).astype(int)]
     return x, y, own * weights[0] if weights else own
+
+# %% ../../nbs/data/42_streams.ipynb #6ea079c8
+@patch
+def groups(self:Stream,
+    parts,     # As `parts` or `narrow_parts` gave them
+    most: int, # Examples in a group; the last one holds what is left
+    seed=None, # Of the order
+    epoch=0    # Its number
+):
+    "The examples of an epoch in groups, each window shuffled."
+    draw, window = None, most
+    if seed is not None:
+        draw, window = np.random.default_rng([seed, epoch, 1]), self.window
+    found = in_groups(windows(parts, window), most, draw)
+    return (widened(group, self.valued) for group in found)
 
 # %% ../../nbs/data/42_streams.ipynb #57a90e7f
 @patch

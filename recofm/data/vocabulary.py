@@ -411,8 +411,8 @@ def lookup(
 def _ids_by_code(vocabulary, coded) -> np.ndarray:
     "The id of each cell of a dictionary array."
     known = ids_of(vocabulary, keys(coded.dictionary), distinct=True)
-    codes = coded.indices.cast(pa.int64()).fill_null(len(known))
-    return np.append(known, np.int32(vocabulary.absent))[codes.to_numpy()]
+    codes = coded.indices.cast(pa.int32()).fill_null(len(known)).to_numpy()
+    return np.append(known, np.int32(vocabulary.absent)).take(codes)
 
 # %% ../../nbs/data/20_vocabulary.ipynb #8fdabb64
 def value_of(
