@@ -289,21 +289,6 @@ def by_class(examples, of_class) -> tuple:
     own = of_class[(y[:, 0] == 1).astype(int)]
     return x, y, own * weights[0] if weights else own
 
-# %% ../../nbs/data/42_streams.ipynb #6ea079c8
-@patch
-def groups(self:Stream,
-    parts,     # As `parts` or `narrow_parts` gave them
-    most: int, # Examples in a group; the last one holds what is left
-    seed=None, # Of the order
-    epoch=0    # Its number
-):
-    "The examples of an epoch in groups, each window shuffled."
-    draw, window = None, most
-    if seed is not None:
-        draw, window = np.random.default_rng([seed, epoch, 1]), self.window
-    found = in_groups(windows(parts, window), most, draw)
-    return (widened(group, self.valued) for group in found)
-
 # %% ../../nbs/data/42_streams.ipynb #57a90e7f
 @patch
 def windows_over(self:Stream, done, seed, epoch) -> list[int]:
