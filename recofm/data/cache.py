@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['valued_slots', 'kept_of', 'examples_from', 'digest_of', 'cache_name', 'write_cache', 'sweep_parts', 'CachedPiece',
-           'read_cache']
+           'AlonePiece', 'read_cache']
 
 # %% ../../nbs/data/44_cache.ipynb #fdfd294f
 import hashlib
@@ -20,7 +20,7 @@ from fastcore.basics import patch
 from .batches import examples_of
 from .files import (
     FORMAT, check_format, read_json, reading, write_file)
-from .streams import Stream
+from .streams import Stream, encoded
 
 # %% ../../nbs/data/44_cache.ipynb #ba3ea4c8
 def valued_slots(
@@ -97,19 +97,18 @@ def sweep_parts(folder):
 
 def _write_arrays(stream, folder) -> list[list[int]]:
     "Write the arrays; how many rows each part of each piece has."
-    rows, files, cuts = sum(stream.sizes()), {}, []
+    rows, files, cuts = sum(stream.sizes()), {}, {}
+    for piece in stream.pieces: cuts[piece] = []
     valued = valued_slots(stream.schema.fields)
     with ExitStack() as opened:
-        for piece in stream.pieces:
-            cuts.append([])
-            for part in piece.parts():
-                for name, a in kept_of(part, valued).items():
-                    if name not in files:
-                        file = _begun(folder/f'{name}.npy', a, rows)
-                        files[name] = opened.enter_context(file)
-                    a.tofile(files[name])
-                cuts[-1].append(examples_of(part[0]))
-    return cuts
+        for piece, part in encoded(stream.pieces):
+            for name, a in kept_of(part, valued).items():
+                if name not in files:
+                    file = _begun(folder/f'{name}.npy', a, rows)
+                    files[name] = opened.enter_context(file)
+                a.tofile(files[name])
+            cuts[piece].append(examples_of(part[0]))
+    return [*cuts.values()]
 
 def _begun(path, a, rows):
     "A file of an array like this one, with as many rows as are to come."
@@ -125,6 +124,10 @@ class CachedPiece:
         self.files, self.valued = files, valued
         self.first, self.cuts, self.rows = first, cuts, sum(cuts)
 
+    def alone(self, kind):
+        "The piece with nothing but the 'target' or the 'weight' of its rows."
+        return AlonePiece(self, kind)
+
     def parts(self):
         "Its examples, in the parts in which they were written."
         at = self.first
@@ -133,6 +136,17 @@ class CachedPiece:
                     for f in self.files}
             yield examples_from(kept, self.valued)
             at += n
+
+class AlonePiece:
+    "A piece of a cache, of which one array is read."
+    def __init__(self, piece, kind):
+        self.file = next(f for f in piece.files if f.stem == kind)
+        self.first, self.rows = piece.first, piece.rows
+
+    def parts(self):
+        "A tuple of the array."
+        whole = np.load(self.file, mmap_mode='r')
+        yield np.array(whole[self.first:self.first + self.rows]),
 
 def read_cache(
     folder, # Where `write_cache` wrote
