@@ -642,8 +642,9 @@ def check_restored(columns, label):
 def columns_of(folder, content, arrays) -> list[Column]:
     "The columns that `schema.json` and what lies beside it hold."
     plain = plain_columns(content)
-    own, notes = arrays_by_column(arrays, len(plain)), content.get('vocabularies')
-    beside = open_beside(folder, notes or [], len(plain))
+    own = arrays_by_column(arrays, len(plain))
+    notes = content.get('vocabularies', [])
+    beside = open_beside(folder, notes, len(plain))
     for number, vocabulary in beside.items():
         own[number]['vocabulary'] = vocabulary
     whole = content['format'] > 1

@@ -87,7 +87,8 @@ class PlainPiece:
     "A piece of a source, of whose rows only targets or weights are read."
     def __init__(self, piece, kind):
         self.piece, self.rows, schema = piece.piece, piece.rows, piece.schema
-        if kind == 'weight': self.name, self.read = schema.weight, schema.weights
+        if kind == 'weight':
+            self.name, self.read = schema.weight, schema.weights
         else:
             self.name = schema.label
             self.read = lambda batch: as_column(schema.target(batch))
