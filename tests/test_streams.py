@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -389,15 +390,16 @@ def test_a_cache_is_of_its_schema_and_files(files, schema, tmp_path):
 
 def test_a_cache_that_was_cut_off_is_none(files, schema, tmp_path,
                                           monkeypatch):
-    from recofm.data import streams
+    from recofm.data import sources, streams
     stream = Stream(schema, files)
-    parts, seen = streams.EncodedPiece.parts, []
-    def full(self, size=2**17):
+    encoded, seen = streams.EncodedPiece.encoded, []
+    def full(self, batch):
         seen.append(self)
         if len(seen) > 3: raise OSError(28, 'No space left on device')
-        yield from parts(self, size)
+        return encoded(self, batch)
     with monkeypatch.context() as m:
-        m.setattr(streams.EncodedPiece, 'parts', full)
+        m.setattr(sources, 'few_rows', 1)
+        m.setattr(streams.EncodedPiece, 'encoded', full)
         with pytest.raises(OSError, match='No space left'):
             stream.cached(tmp_path/'cache')
     assert os.listdir(tmp_path/'cache') == []
@@ -825,3 +827,51 @@ print(peak() - start)
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 150    # MiB; the text alone is 400
+
+
+def test_targets_and_weights_are_read_alone(files, tmp_path):
+    heavy = frame.assign(w=np.arange(len(frame)) % 5 + 1.)
+    (tmp_path/'heavy').mkdir()
+    source = as_source(written(tmp_path/'heavy', heavy, [1_000, 0, 2_000]))
+    fitted = Schema.fit(source, weight='w', **columns)
+    for stream in (Stream(fitted, source),
+                   Stream(fitted, source).cached(tmp_path/'cache')):
+        np.testing.assert_array_equal(stream.target[:, 0], heavy.label)
+        np.testing.assert_array_equal(stream.weights, heavy.w)
+    shares = [Stream(fitted, source, shard=(i, 7)) for i in range(7)]
+    np.testing.assert_array_equal(
+        np.concatenate([s.target for s in shares])[:, 0], heavy.label)
+    read = []
+    def watched(piece):
+        def batches(names, size):
+            read.append([*names])
+            return piece.read(names, size)
+        return replace(piece, read=batches)
+    seen = Stream(fitted, source.of_pieces(map(watched, source.pieces)))
+    seen.target, seen.weights
+    assert {tuple(names) for names in read} == {('label',), ('w',)}
+
+
+@pytest.mark.parametrize('group', [7, 100])
+def test_tiny_pieces_are_encoded_together_and_mean_the_same(
+        group, schema, tmp_path):
+    source = as_source(written(tmp_path, frame, [900, 3, 2_097], group))
+    stream = Stream(schema, source, window=500)
+    parts = [*stream.parts(3, 1)]
+    pieces = [stream.pieces[i] for i in stream.order(3, 1)]
+    assert [len(y) for _, y in parts] == [piece.rows for piece in pieces]
+    for (x, y), piece in zip(parts, pieces):
+        equal((x, y), joined([*piece.parts()]))
+    equal(epoch_of(stream, 3), epoch_of(stream.cached(tmp_path/'c'), 3))
+    same(Schema.fit(source, **columns), schema)
+    wrong = frame.astype(dict(hour=object))
+    wrong.loc[1_000, 'hour'] = 'noon'
+    wrong['hour'] = wrong.hour.map(lambda h: None if h != h else str(h))
+    text = as_source(pa.Table.from_pandas(wrong, preserve_index=False))
+    pieces = [p for i in range(0, 3_000, 50) for p in as_source(
+        pa.Table.from_pandas(wrong[i:i + 50], preserve_index=False)).pieces]
+    pieces = [replace(p, place=f'piece {i}') for i, p in enumerate(pieces)]
+    for read in (lambda s: Schema.fit(s, **columns),
+                 lambda s: [*Stream(schema, s).parts()]):
+        with pytest.raises(ValueError, match='piece 0, rows 0 to 49: '):
+            read(text.of_pieces(pieces))

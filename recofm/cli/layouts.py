@@ -97,7 +97,9 @@ def layout_rows(
 def layout_places(layout, data) -> list:
     "The files that are read, for what identifies them."
     if layout != 'movielens': return [as_place(data)]
-    names = 'movies.csv', 'ratings.csv'
+    from recofm.datasets.layouts import movielens_files, movielens_form
+    form = movielens_form(data)
+    names = *movielens_files[form], form
     return [as_place(os.path.join(data, name)) for name in names]
 
 def layout_source(

@@ -6,9 +6,9 @@
 __all__ = ['headings', 'array_key', 'named_by', 'kind_words', 'kind_options', 'check_words', 'by_word', 'options_for', 'wish',
            'wished_columns', 'check_named', 'asked_columns', 'check_target_name', 'check_sides', 'check_share',
            'shared_vocabularies', 'Schema', 'count_into', 'fit_columns', 'target_of', 'Target', 'scoring_cells',
-           'rows_with', 'is_source', 'batches_of', 'counted_in', 'count_all', 'aligned', 'abreast', 'side_by_side',
-           'large_vocabularies', 'plain_columns', 'array_names', 'arrays_by_column', 'restored', 'same_vocabulary',
-           'check_same_vocabulary', 'label_and_unit', 'check_restored', 'columns_of', 'schema_in']
+           'rows_with', 'is_source', 'batches_of', 'counted_in', 'count_bunch', 'count_all', 'aligned', 'abreast',
+           'side_by_side', 'large_vocabularies', 'plain_columns', 'array_names', 'arrays_by_column', 'restored',
+           'same_vocabulary', 'check_same_vocabulary', 'label_and_unit', 'check_restored', 'columns_of', 'schema_in']
 
 # %% ../../nbs/data/30_schema.ipynb #366f8432
 import re
@@ -32,7 +32,8 @@ from .hashed import Cross, Hashed, HashedCross
 from .inputs import mean_and_scale
 from .numbers import (
     LogSquare, SoftBins, Transformed, Truth, Widths)
-from .sources import among_rows, as_source, is_files
+from .sources import (
+    among_rows, as_source, in_bunches, is_files)
 from .stored import (
     open_beside, store_beside, stored_from, sweep_stored)
 from .tables import as_frame, check_columns, check_names, with_hint
@@ -346,11 +347,21 @@ def batches_of(source, names):
 def counted_in(source, columns) -> dict:
     "What the rows of a source tell of the columns, by name."
     names, counted, rows = names_read(columns), {}, 0
-    for batch, about in batches_of(source, names):
-        with among_rows(*about): counted = count_into(counted, batch, columns)
-        rows += batch.num_rows
+    for bunch in in_bunches(batches_of(source, names)):
+        counted = count_bunch(counted, bunch, columns)
+        rows += sum(batch.num_rows for batch, _ in bunch)
     if rows: return counted
     raise ValueError('Expected rows. Received a source without any')
+
+def count_bunch(counted, bunch, columns) -> dict:
+    "The same with small batches that are counted as one, or one by one."
+    if len(bunch) > 1:
+        whole = pa.concat_batches([batch for batch, _ in bunch])
+        try: return count_into(counted, whole, columns)
+        except ValueError: pass      # one of them says where it is
+    for batch, about in bunch:
+        with among_rows(*about): counted = count_into(counted, batch, columns)
+    return counted
 
 def count_all(rows, columns) -> dict:
     "The same of a table in memory, or of what a source can be made of."
@@ -644,8 +655,9 @@ def check_restored(columns, label):
 def columns_of(folder, content, arrays) -> list[Column]:
     "The columns that `schema.json` and what lies beside it hold."
     plain = plain_columns(content)
-    own, notes = arrays_by_column(arrays, len(plain)), content.get('vocabularies')
-    beside = open_beside(folder, notes or [], len(plain))
+    own = arrays_by_column(arrays, len(plain))
+    notes = content.get('vocabularies', [])
+    beside = open_beside(folder, notes, len(plain))
     for number, vocabulary in beside.items():
         own[number]['vocabulary'] = vocabulary
     whole = content['format'] > 1

@@ -154,7 +154,7 @@ def open_beside(
     notes,       # Of its JSON
     columns: int # How many it has
 ) -> dict:
-    "The vocabularies by the numbers of their columns; each file is opened once."
+    "The vocabularies by the columns' numbers; each file is opened once."
     found = {}
     for note in checked_notes(notes, columns):
         file = Path(folder, note['file'])

@@ -115,7 +115,7 @@ def header(
         with table_read(file): own = text_header(file, dialect)
     if not (both := [name for name in told if name in own]):
         return [*own, *told]
-    expected = f'{file}: expected each column in the file or in a folder\'s name'
+    expected = f"{file}: expected a column in the file or in a folder's name"
     raise ValueError(f'{expected}. Received {both[0]!r} in both')
 
 # %% ../../nbs/data/18_tables.ipynb #f40c354b

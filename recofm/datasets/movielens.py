@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['LARGEST', 'RATING', 'PERSON', 'OCCUPATIONS', 'PIP_DOWNLOAD', 'FAILURES', 'OFFICIAL', 'SHA256', 'datasets', 'expect',
-           'stays', 'member', 'members', 'table', 'read_100k', 'read_1m', 'read_recbole', 'title_and_year', 'integers',
-           'Source', 'Dataset', 'span', 'check_keys', 'check', 'join', 'read_all', 'download', 'without_warnings',
-           'download_wheel', 'store', 'from_folder', 'from_sources', 'obtain', 'official', 'named', 'load', 'folders',
-           'available']
+           'stays', 'member', 'members', 'table', 'read_100k', 'movies_100k', 'read_1m', 'read_recbole',
+           'title_and_year', 'integers', 'Source', 'Dataset', 'span', 'check_keys', 'check', 'join', 'read_all',
+           'download', 'without_warnings', 'download_wheel', 'store', 'from_folder', 'from_sources', 'obtain',
+           'official', 'named', 'load', 'folders', 'available']
 
 # %% ../../nbs/datasets/10_movielens.ipynb #06295e8c
 import hashlib
@@ -117,13 +117,20 @@ def read_100k(
     "MovieLens 100K as tables of strings: ratings, users, movies."
     files = ['u.data', 'u.user', 'u.item', 'u.genre']
     data, people, films, genres = members(content, files)
+    movies = movies_100k(films, genres)
+    return table(data, '\t', RATING), table(people, '|', PERSON), movies
+
+def movies_100k(
+    films,  # text of u.item
+    genres  # text of u.genre
+):
+    "The movies of MovieLens 100K as a table of strings."
     names = table(genres, '|', ['name', 'number']).name.tolist()
     columns = ['movie_id', 'title', 'released', 'video', 'address', *names]
     movies = table(films, '|', columns)
     flags = movies[names].to_numpy() == '1'
     movies['genres'] = ['|'.join(compress(names, row)) for row in flags]
-    movies = movies[['movie_id', 'title', 'genres']]
-    return table(data, '\t', RATING), table(people, '|', PERSON), movies
+    return movies[['movie_id', 'title', 'genres']]
 
 # %% ../../nbs/datasets/10_movielens.ipynb #4ce83d97
 OCCUPATIONS = (
