@@ -152,7 +152,17 @@ def test_any_shards_take_equal_steps(rows, of, size, steps, seed):
         assert sum(n for _, n in taken) == len(shard)
 
 
-numbered = pd.DataFrame(dict(row=np.arange(400), label=np.arange(400) % 2))
+def test_a_data_set_of_a_shard_has_as_many_batches():
+    "Keras' own loop, under a strategy, goes through one."
+    from recofm.training.from_files import in_order
+    for i, sizes in enumerate(([100, 100], [100, 101])):
+        shard = Stream(schema_of_rows, source_of_rows(401), 100, shard=(i, 2))
+        found = in_order(shard, 100, seed=3)
+        assert int(found.cardinality()) == 2
+        assert [len(x) for x, _ in found] == sizes
+
+
+numbered = pd.DataFrame(dict(row=np.arange(401), label=np.arange(401) % 2))
 schema_of_rows = Schema.fit(numbered, target='label', context='row')
 
 

@@ -191,6 +191,7 @@ def cut(piece, first: int, last: int):
         at += n
         if at >= last: return
 
+# %% ../../nbs/data/42_streams.ipynb #6f6e4380
 @patch
 def order(self:Stream, seed, epoch) -> list[int]:
     "The numbers of the pieces in the order of an epoch."
@@ -208,6 +209,7 @@ def spans(self:Stream, seed=None, epoch=0, done=0):
         if inside[0] < inside[1]: yield piece, *inside
         at += piece.rows
 
+# %% ../../nbs/data/42_streams.ipynb #d7826919
 @patch
 def unweighed(self:Stream, seed, epoch, done):
     "The pieces' examples, as the pieces have them."
