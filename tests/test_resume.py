@@ -268,9 +268,19 @@ def test_other_batches_do_not_go_on_within_an_epoch(tmp_path):
         model.fit(x[:400], y[:400], batch_size=2, **again)
     with pytest.raises(ValueError, match='goes batch by batch'):
         model.fit(x, y, batch_size=small, class_weight={0: 1., 1: 2.}, **again)
+    file, before = tmp_path/'s.npz', model.get_weights()
+    state = read_state(file)
+    for odd in ('odd', None, [], [('loss', np.zeros(3, 'float32'))] * 3):
+        within = state['within'] | dict(metrics=odd)
+        write_file(file, state_bytes(state | dict(within=within)))
+        with pytest.raises(ValueError, match=f'{file}: ') as said:
+            model.fit(x, y, batch_size=small, **again)
+        assert len(str(said.value).splitlines()) == 1
+    write_file(file, state_bytes(state))
     model.compile(learner(), metrics=[])
     with pytest.raises(ValueError, match='variables of the metrics'):
         model.fit(x, y, batch_size=small, **again)
+    same(model.get_weights(), before)
 
 
 @pytest.mark.slow

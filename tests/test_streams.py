@@ -157,7 +157,17 @@ def test_any_shards_take_equal_steps(rows, of, size, steps, seed):
         assert sum(n for _, n in taken) == len(shard)
 
 
-numbered = pd.DataFrame(dict(row=np.arange(400), label=np.arange(400) % 2))
+def test_a_data_set_of_a_shard_has_as_many_batches():
+    "Keras' own loop, under a strategy, goes through one."
+    from recofm.training.from_files import in_order
+    for i, sizes in enumerate(([100, 100], [100, 101])):
+        shard = Stream(schema_of_rows, source_of_rows(401), 100, shard=(i, 2))
+        found = in_order(shard, 100, seed=3)
+        assert int(found.cardinality()) == 2
+        assert [len(x) for x, _ in found] == sizes
+
+
+numbered = pd.DataFrame(dict(row=np.arange(401), label=np.arange(401) % 2))
 schema_of_rows = Schema.fit(numbered, target='label', context='row')
 
 
@@ -428,14 +438,29 @@ def ended(rows, out, **more):
 
 
 def test_a_run_of_files_has_the_parts_of_the_table(files, tmp_path):
-    artifact, table, _ = ended(frame, tmp_path/'memory')
-    other, its_table, _ = ended(as_source(files), tmp_path/'files')
+    artifact, table, said = ended(frame, tmp_path/'memory')
+    other, its_table, also = ended(as_source(files), tmp_path/'files')
     same(other.schema, artifact.schema)
     for name in 'global mean', 'item mean':
         pd.testing.assert_series_equal(its_table.loc[name], table.loc[name])
     assert other.catalogue.users.values.tolist() == (
         artifact.catalogue.users.values.tolist())
     assert sorted(os.listdir(tmp_path)) == ['files', 'memory']
+    for name, printed in dict(memory=said, files=also).items():
+        tells_how_it_went(tmp_path/name, printed)
+
+
+def tells_how_it_went(out, printed):
+    "The first epoch, and no other, names its progressive loss and metric."
+    rows = pd.read_csv(out/'history.csv')
+    found = json.loads((out/'metrics.json').read_text())['progressive']
+    first, *others = rows.progressive_loss.tolist()
+    assert found == dict(loss=first, auc=rows.auc[0])
+    assert rows.progressive_auc[0] == rows.auc[0] and first < rows.loss[0]
+    assert np.isnan(others).all() and 'log_loss' not in rows
+    line, = [s for s in printed.splitlines() if 'progressive' in s]
+    assert line.endswith('before it was learned from, with dropout')
+    assert f'progressive loss {first:.4f} AUC {found["auc"]:.4f}' in line
 
 
 def test_a_run_of_files_goes_on_as_if_nobody_had_ended_it(files, tmp_path):

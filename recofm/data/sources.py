@@ -485,6 +485,7 @@ def is_above(
     raise ValueError(f'{expected}, to compare it with {least:g}. '
                      f'Received {received}')
 
+# %% ../../nbs/data/19_sources.ipynb #a33ee2fb
 @patch
 def likes(self:Source,
     column: str,  # Of numbers, such as ratings

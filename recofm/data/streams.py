@@ -307,7 +307,7 @@ def cut(piece, first: int, last: int):
         at += n
         if at >= last: return
 
-# %% ../../nbs/data/42_streams.ipynb #201edf5c
+# %% ../../nbs/data/42_streams.ipynb #6f6e4380
 @patch
 def order(self:Stream, seed, epoch) -> list[int]:
     "The numbers of the pieces in the order of an epoch."

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['tasks', 'part_names', 'model_class', 'Task', 'squared_error', 'check_parts', 'make_parts', 'own_parts',
-           'numbers_read', 'read_as', 'Validation', 'Progress', 'epoch_line', 'begin', 'encoded', 'batches_of',
-           'watchers', 'weighed', 'have_weights', 'metrics_by_weight', 'learn', 'of_size', 'fitted', 'OneHotRidge',
-           'simple_models', 'some_of', 'OnSample', 'reports_of', 'on_some', 'measure', 'curves', 'drawn', 'metrics_of',
-           'ended', 'as_bytes', 'files', 'begun_files', 'check_arguments', 'check_all', 'prepared', 'catalogue_of',
-           'fingerprint_of', 'state_about', 'state_file', 'introduced', 'where_from', 'stopped', 'reported', 'as_text',
-           'put_beside', 'shown_place', 'saved_line', 'run']
+           'numbers_read', 'read_as', 'Validation', 'progressive', 'drops_out', 'progressive_line', 'Progress',
+           'epoch_line', 'begin', 'encoded', 'batches_of', 'watchers', 'weighed', 'have_weights', 'metrics_by_weight',
+           'learn', 'bars', 'of_size', 'fitted', 'OneHotRidge', 'simple_models', 'some_of', 'OnSample', 'reports_of',
+           'on_some', 'measure', 'curves', 'drawn', 'metrics_of', 'ended', 'as_bytes', 'files', 'progressive_in',
+           'begun_files', 'check_arguments', 'check_all', 'prepared', 'catalogue_of', 'fingerprint_of', 'state_about',
+           'state_file', 'introduced', 'where_from', 'stopped', 'reported', 'as_text', 'put_beside', 'shown_place',
+           'saved_line', 'run']
 
 # %% ../../nbs/runs/10_run.ipynb #dba43b19
 import hashlib
@@ -47,6 +48,7 @@ from ..serving.catalogue import Catalogue
 from ..serving.folder import (
     add_report, check_place, check_report, locked, report_names)
 from ..training.divergence import DivergenceGuard
+from ..training.from_files import EpochBar
 from ..training.optimizers import SparseAdam
 from ..training.resuming import Resume
 from ..training.states import check_minutes, read_state
@@ -155,6 +157,31 @@ class Validation(keras.callbacks.Callback):
         unit = 1. if scale is None else float(scale)
         logs |= {f'val_{self.task.key}': metric, 'val_loss': loss / unit**2}
 
+# %% ../../nbs/runs/10_run.ipynb #2e23ac42
+def progressive(task, logs, model=None) -> dict:
+    "The loss and the metric of an epoch whose rows are all new."
+    loss, metric = logs.get('log_loss'), logs[task.key]
+    if task.key == 'rmse':
+        scale = getattr(model, 'target_scale', None)
+        loss = (metric / (1. if scale is None else float(scale))) ** 2
+    if loss is None: return {}
+    return {'progressive_loss': loss, f'progressive_{task.key}': metric}
+
+def drops_out(model) -> bool:
+    "Whether some of its parts are left out while it learns."
+    if model is None: return False
+    dropout = keras.layers.Dropout
+    parts = model._flatten_layers()
+    return any(isinstance(part, dropout) and part.rate for part in parts)
+
+def progressive_line(task, row, model=None) -> str:
+    "What the first epoch says of rows that were new to the model."
+    names = 'loss', task.key
+    loss, metric = (_figure(row[f'progressive_{n}']) for n in names)
+    with_dropout = ', with dropout' * drops_out(model)
+    return (f'{11 * " "}progressive loss {loss} {task.title} {metric}: '
+            f'each batch before it was learned from{with_dropout}')
+
 # %% ../../nbs/runs/10_run.ipynb #2a785bdd
 class Progress(keras.callbacks.Callback):
     "One line an epoch: loss and metric on both parts, time, best so far."
@@ -175,10 +202,14 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self.on_train_batch_end(None)
         value = logs[f'val_{self.task.key}']
+        first = {} if epoch else progressive(self.task, logs, self.model)
+        logs.pop('log_loss', None)
         better = self.task.better(value, self.best)
         if better: self.best = value
-        self.rows.append(dict(epoch=epoch + 1, **logs, seconds=self.spent))
-        line = epoch_line(self.task, self.rows[-1]) + '  best' * bool(better)
+        row = dict(epoch=epoch + 1, **logs, **first, seconds=self.spent)
+        self.rows.append(row)
+        line = epoch_line(self.task, row) + '  best' * bool(better)
+        if first: line += '\n' + progressive_line(self.task, row, self.model)
         if self.verbose: print(line, flush=True)
 
 def epoch_line(task, row) -> str:
@@ -249,10 +280,13 @@ def have_weights(batches) -> bool:
 
 def metrics_by_weight(settings, batches) -> dict:
     "What `compile` is told of metrics: those of the weights, if there are any."
-    if not have_weights(batches): return {}
-    rooted = keras.metrics.RootMeanSquaredError
-    metric = dict(click=RunningAUC, rating=partial(rooted, name='rmse'))
-    return dict(metrics=[], weighted_metrics=[metric[settings.task]()])
+    of_keras = keras.metrics
+    kinds = dict(
+        click=(RunningAUC, partial(of_keras.BinaryCrossentropy, 'log_loss')),
+        rating=(partial(of_keras.RootMeanSquaredError, 'rmse'),))
+    metrics = [kind() for kind in kinds[settings.task]]
+    if not have_weights(batches): return dict(metrics=metrics)
+    return dict(metrics=[], weighted_metrics=metrics)
 
 # %% ../../nbs/runs/10_run.ipynb #b5024d59
 def learn(model, settings, batches, verbose=True, keep=()) -> tuple:
@@ -262,14 +296,21 @@ def learn(model, settings, batches, verbose=True, keep=()) -> tuple:
                   **metrics_by_weight(settings, train))
     callbacks = watchers(settings, batches, verbose)
     *_, stop, progress = callbacks
+    callbacks = [*bars(train, settings, verbose), *callbacks, *keep]
     try: model.fit(of_size(train, settings.batch_size), verbose=0,
-                   epochs=settings.epochs, callbacks=[*callbacks, *keep])
+                   epochs=settings.epochs, callbacks=callbacks)
     except (Exception, KeyboardInterrupt) as error:
         if not (stop.best_weights or isinstance(error, KeyboardInterrupt)):
             raise
         broken = error
         if stop.best_weights: model.set_weights(stop.best_weights)
     return pd.DataFrame(progress.rows), broken
+
+def bars(batches, settings, verbose) -> list:
+    "What shows on a terminal how a streamed epoch goes."
+    if not (verbose and isinstance(batches, Stream)): return []
+    name = 'log_loss' if settings.task == 'click' else tasks['rating'].key
+    return [EpochBar(batches.examples, settings.batch_size, name)]
 
 def of_size(batches, size) -> Batches:
     "The same examples in batches of another size."
@@ -431,9 +472,16 @@ def files(table, history, settings, failed, broken=None) -> dict:
     except Exception as error: failed['curves.png'] = one_line(error)
     metrics = metrics_of(table, settings.model) | dict(
         epochs=len(history), seconds=round(history.seconds.sum(), 2),
-        ended=ended(settings, history, broken))
+        ended=ended(settings, history, broken), **progressive_in(history))
     if failed: metrics['failed'] = failed
     return written | {'metrics.json': as_bytes(metrics)}
+
+def progressive_in(history) -> dict:
+    "The figures of the first epoch's rows, each scored before it was learned."
+    names = [n for n in history if n.startswith('progressive_')]
+    found = {n.removeprefix('progressive_'): float(history[n].iloc[0])
+             for n in names}
+    return dict(progressive=found) if found else {}
 
 def begun_files(history, settings) -> dict:
     "What of the report is known when the training ends."

@@ -22,7 +22,7 @@ import tensorflow as tf
 from .. import __version__
 from ..data.files import reading, write_file
 from ..layers.internals import begin_with
-from .epochs import Keeper
+from .epochs import Keeper, rows_of
 from .states import check_minutes, differences, packed
 from .states import read_state, state_bytes
 
@@ -204,7 +204,7 @@ class Resume(Keeper):
         about: dict=None,  # Plain JSON: of which settings and data the state is
         resume: bool=True, # Whether to go on from the file, where there is one
         others=(),         # The other callbacks, for a `fit` that is Keras' own
-        every=None         # Minutes between states in an epoch; None: at its end
+        every=None         # Minutes between states within an epoch; None: none
     ):
         super().__init__()
         self.file, self.resume = Path(file), resume
@@ -242,6 +242,7 @@ def within(self:Resume, steps) -> dict:
     return dict(steps=steps, batches=self.batches, batch_size=self.batch_size,
                 metrics=values_of(self.model.metrics_variables))
 
+# %% ../../nbs/training/40_resuming.ipynb #d45bd654
 @patch
 def keep(self:Resume, epochs, steps=0):
     "Write the state after so many epochs, and steps of the next."
@@ -274,6 +275,19 @@ def check(self:Resume, state):
         if n in others: check_memory(others[n], remembered, model.weights)
 
 @patch
+def warn(self:Resume, state):
+    "Say what the machine or the callbacks have become."
+    differ = differences(state['environment'], self.here)
+    if differ:
+        expected = 'the last bits may not be those of the unbroken run'
+        warnings.warn(f'{self.file}: {expected}. {differ}')
+    now = {n for n, c in by_name(self.others).items()
+           if memory_of(c, self.given[n])}
+    for n in sorted(now - set(state['callbacks'])):
+        warnings.warn(f'{self.file}: callback {n} is new, and begins anew')
+
+# %% ../../nbs/training/40_resuming.ipynb #9403ea4a
+@patch
 def check_epochs(self:Resume, epochs, within):
     "A `ValueError` where fewer are asked for, or cannot be gone on within."
     asked = (self.params or {}).get('epochs')
@@ -290,17 +304,15 @@ def check_epochs(self:Resume, epochs, within):
                          {n: getattr(self, n) for n in names})
     if differ: raise ValueError(f'expected the same batches. Received {differ}')
 
+# %% ../../nbs/training/40_resuming.ipynb #a1f0c3d7
 @patch
-def warn(self:Resume, state):
-    "Say what the machine or the callbacks have become."
-    differ = differences(state['environment'], self.here)
-    if differ:
-        expected = 'the last bits may not be those of the unbroken run'
-        warnings.warn(f'{self.file}: {expected}. {differ}')
-    now = {n for n, c in by_name(self.others).items()
-           if memory_of(c, self.given[n])}
-    for n in sorted(now - set(state['callbacks'])):
-        warnings.warn(f'{self.file}: callback {n} is new, and begins anew')
+def restore(self:Resume, state):
+    "Give variables, optimizer and callbacks what they had."
+    put_back(state['variables'], self.model.variables)
+    put_back(state['optimizer'], self.model.optimizer.variables)
+    others = by_name(self.others)
+    for n, remembered in state['callbacks'].items():
+        if n in others: vars(others[n]).update(remembered)
 
 # %% ../../nbs/training/40_resuming.ipynb #ea6ca757
 @patch
@@ -318,15 +330,6 @@ def take(self:Resume, state):
     begin_with(self.model, last if state['stopped'] else self.begun or None)
     self.untold = True
     self.tell()
-
-@patch
-def restore(self:Resume, state):
-    "Give variables, optimizer and callbacks what they had."
-    put_back(state['variables'], self.model.variables)
-    put_back(state['optimizer'], self.model.optimizer.variables)
-    others = by_name(self.others)
-    for n, remembered in state['callbacks'].items():
-        if n in others: vars(others[n]).update(remembered)
 
 @patch
 def tell(self:Resume):
@@ -403,7 +406,8 @@ def begin(self:Resume, group):
     "Give the metrics what they had counted of the epoch."
     if self.taken is None: return
     model, kept = self.model, self.taken['within'].get('metrics')
-    x, y, weights = keras.utils.unpack_x_y_sample_weight(group)
+    batch = rows_of(group, slice(self.batch_size))
+    x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
     model.compute_metrics(x, y, model(x, training=False), weights)
     model.reset_metrics()
     with reading(self.file, 'a state of this run'):
