@@ -736,12 +736,16 @@ def test_a_second_signal_ends_at_once_and_leaves_the_state(parts, tmp_path):
     assert (tmp_path/'.out.recofm'/'state.npz').exists()
 
 
+begun = 'import recofm.cli.commands; print("begun")'    # Python itself is up
+
+
 @pytest.mark.parametrize('seconds, number', [
     (.1, signal.SIGTERM), (.4, signal.SIGINT), (1.5, signal.SIGTERM),
     (2.5, signal.SIGINT)])
 def test_an_end_while_modules_are_imported_is_one_line(
         seconds, number, parts, tmp_path):
-    with Running(parts, tmp_path/'out') as run:
+    with Running(parts, tmp_path/'out', before=begun) as run:
+        run.wait_for('begun')
         time.sleep(seconds)
         status, errors = run.end(number)
     assert status == 128 + number and len(errors.splitlines()) == 1
@@ -754,7 +758,8 @@ def test_an_end_while_modules_are_imported_is_one_line(
 def test_an_end_at_any_moment_is_one_line(seed, parts, tmp_path):
     draw = random.Random(seed)
     number = draw.choice([signal.SIGINT, signal.SIGTERM])
-    with Running(parts, tmp_path/'out', '--epochs', 60) as run:
+    with Running(parts, tmp_path/'out', '--epochs', 60, before=begun) as run:
+        run.wait_for('begun')
         time.sleep(draw.uniform(.05, 14))
         status, errors = run.end(number)
     if status == 0: return                      # it was done before
