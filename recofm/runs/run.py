@@ -186,9 +186,10 @@ def progressive_line(task, row, model=None) -> str:
 class Progress(keras.callbacks.Callback):
     "One line an epoch: loss and metric on both parts, time, best so far."
     whole_groups = async_safe = True
-    def __init__(self, task='click', verbose=True):
+    def __init__(self, task='click', verbose=True, streamed=False):
         super().__init__()
         self.task, self.verbose = tasks[task], verbose
+        self.streamed = streamed
         self.best = np.inf if self.task.mode == 'min' else -np.inf
         self.rows, self.spent = [], 0.
 
@@ -202,7 +203,8 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self.on_train_batch_end(None)
         value = logs[f'val_{self.task.key}']
-        first = {} if epoch else progressive(self.task, logs, self.model)
+        new = self.streamed and not epoch
+        first = progressive(self.task, logs, self.model) if new else {}
         logs.pop('log_loss', None)
         better = self.task.better(value, self.best)
         if better: self.best = value
@@ -260,7 +262,8 @@ def watchers(settings, batches, verbose=True) -> tuple:
         **watched, factor=settings.decay, patience=settings.decay_after,
         min_delta=1e-4 * unit)                   # in the metric's own unit
     validation = Validation(settings.task, valid, valid.target.ravel())
-    progress = Progress(settings.task, verbose)
+    streamed = isinstance(batches['train'], Stream)
+    progress = Progress(settings.task, verbose, streamed)
     return validation, DivergenceGuard(), slower, stop, progress
 
 # %% ../../nbs/runs/10_run.ipynb #c110e71a
@@ -279,13 +282,15 @@ def have_weights(batches) -> bool:
     return batches.weights is not None
 
 def metrics_by_weight(settings, batches) -> dict:
-    "What `compile` is told of metrics: those of the weights, if there are any."
-    of_keras = keras.metrics
-    kinds = dict(
-        click=(RunningAUC, partial(of_keras.BinaryCrossentropy, 'log_loss')),
-        rating=(partial(of_keras.RootMeanSquaredError, 'rmse'),))
-    metrics = [kind() for kind in kinds[settings.task]]
-    if not have_weights(batches): return dict(metrics=metrics)
+    "What `compile` is told of metrics: the loss of a stream, those of weights."
+    of_keras, streamed = keras.metrics, isinstance(batches, Stream)
+    weighed = have_weights(batches)
+    if not (streamed or weighed): return {}
+    rooted = partial(of_keras.RootMeanSquaredError, 'rmse')
+    metrics = [dict(click=RunningAUC, rating=rooted)[settings.task]()]
+    if streamed and settings.task == 'click':
+        metrics.append(of_keras.BinaryCrossentropy('log_loss'))
+    if not weighed: return dict(metrics=metrics)
     return dict(metrics=[], weighted_metrics=metrics)
 
 # %% ../../nbs/runs/10_run.ipynb #b5024d59
