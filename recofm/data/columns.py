@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['plain', 'kinds', 'limits', 'most_unique', 'written_list', 'most_numbers', 'word_pattern', 'combiners',
-           'several_cells', 'other_separators', 'most_slots', 'most_inside', 'Column', 'column_error', 'names_read',
-           'is_of', 'check_arguments', 'check_complete', 'register_kind', 'kind_named', 'check_limits', 'unique_error',
-           'check_repeated', 'bounded', 'Keyed', 'Categorical', 'check_written', 'reader_of', 'Moments', 'moments_of',
-           'merge_moments', 'check_unit', 'Numeric', 'clip_cure', 'check_edges', 'count_numbers', 'Bucketized',
-           'quantiles', 'within', 'words_in', 'values_in', 'cell_values', 'Pieces', 'pieces_of', 'between',
-           'sum_repeated', 'fill', 'several_cure', 'check_lists', 'listed', 'distinct_floats', 'distinct_cells',
-           'text_codes', 'texts_in', 'held_separators', 'merge_separators', 'separator_error', 'check_separator',
-           'mistaken_cells', 'check_scored', 'check_several', 'Several', 'several_field', 'MultiValued', 'check_multi',
-           'Text', 'counted_times', 'check_fullest', 'cut_warning']
+           'several_cells', 'other_separators', 'most_slots', 'most_inside', 'Column', 'column_error', 'has_twin',
+           'names_read', 'is_of', 'check_arguments', 'check_complete', 'register_kind', 'kind_named', 'check_limits',
+           'unique_error', 'check_repeated', 'bounded', 'Keyed', 'Categorical', 'check_written', 'reader_of', 'Moments',
+           'moments_of', 'merge_moments', 'check_unit', 'Numeric', 'clip_cure', 'check_edges', 'count_numbers',
+           'Bucketized', 'quantiles', 'within', 'words_in', 'values_in', 'cell_values', 'Pieces', 'pieces_of',
+           'between', 'sum_repeated', 'fill', 'several_cure', 'check_lists', 'listed', 'distinct_floats',
+           'distinct_cells', 'text_codes', 'texts_in', 'held_separators', 'merge_separators', 'separator_error',
+           'check_separator', 'mistaken_cells', 'check_scored', 'check_several', 'Several', 'several_field',
+           'MultiValued', 'check_multi', 'Text', 'counted_times', 'check_fullest', 'cut_warning']
 
 # %% ../../nbs/data/25_columns.ipynb #0fcf58c2
 import re
@@ -86,7 +86,9 @@ def column_error(column, expected, received) -> ValueError:
     return ValueError(f'{message}. Received {received}')
 
 @patch
-def graph(self:Column, *args):
+def graph(self:Column,
+    tables=None # `Tables` that hold the keys of an export; None: its own
+):
     "The column's twin in TensorFlow's operations, where its kind has one."
     kind = type(self).__name__
     raise column_error(self, 'a kind with a twin in TensorFlow', kind)
@@ -96,6 +98,16 @@ def extend(self:Column, counted):
     "The column with what later rows hold, where its kind can grow."
     kind = type(self).__name__
     raise column_error(self, 'a kind that can grow', kind)
+
+# %% ../../nbs/data/25_columns.ipynb #57d5c5a8
+def has_twin(
+    cls # A kind
+) -> bool:
+    "Whether a kind's `graph` is no older than how it takes and encodes."
+    order = {c: i for i, c in enumerate(cls.__mro__)}
+    def owner(what): return next(order[c] for c in cls.__mro__ if what in vars(c))
+    asked = [what for what in ('encode', 'taken') if hasattr(cls, what)]
+    return cls.exports and all(owner('graph') <= owner(a) for a in asked)
 
 # %% ../../nbs/data/25_columns.ipynb #1886c68a
 def names_read(columns) -> list[str]:
@@ -367,6 +379,15 @@ def from_text(self:Keyed, text: str):
     "The key that was meant; a `ValueError` where it can be none."
     return typed_key(self.known, text, self.name)
 
+# %% ../../nbs/data/25_columns.ipynb #96fe9c95
+@patch
+def graph(self:Categorical, tables=None):
+    "Its twin: one lookup, with the mark of a missing cell."
+    from recofm.data.twins import Tables, Twin     # imports TensorFlow
+    keys = (tables or Tables()).of(self.known, self.name)
+    def encode(cells): return keys.of_cells(cells)[:, None], None
+    return Twin({self.name: 'whole' if keys.whole else 'text'}, encode, keys)
+
 # %% ../../nbs/data/25_columns.ipynb #7a60290e
 @dataclass(frozen=True)
 class Moments:
@@ -480,6 +501,26 @@ def encode(self:Numeric, column):
         refuse(column, int(wrong.argmax()), self.name,
                'a number that float32 can hold, standardised', cure)
     return present.astype('int32')[:, None], values.astype('float32')[:, None]
+
+# %% ../../nbs/data/25_columns.ipynb #b2c22ae1
+@patch
+def graph_pairs(self:Numeric, x):
+    "ids and values of numbers in the twin, a tensor of float64."
+    import tensorflow as tf
+    from recofm.data.twins import all_good, numbers
+    x, there = numbers(x, self.name)
+    standard = (tf.where(there, x, tf.zeros_like(x)) - self.mean) / self.scale
+    held = tf.abs(standard) <= float(np.finfo('float32').max)
+    expected = 'a number that float32 can hold, standardised'
+    standard = all_good(standard, held, self.name, expected)
+    values = tf.where(there, standard, tf.ones_like(x))
+    return tf.cast(there, tf.int32)[:, None], values[:, None]
+
+@patch
+def graph(self:Numeric, tables=None):
+    "Its twin: (1, standardised), or (0, 1) for a missing number."
+    from recofm.data.twins import Twin
+    return Twin({self.name: 'number'}, self.graph_pairs)
 
 # %% ../../nbs/data/25_columns.ipynb #f7108e0c
 def check_edges(column):
@@ -597,6 +638,19 @@ def describe(self:Bucketized) -> str:
     "The first edges."
     more = ', …' if len(self.edges) > 6 else ''
     return 'edges ' + ', '.join(f'{e:g}' for e in self.edges[:6]) + more
+
+# %% ../../nbs/data/25_columns.ipynb #fe2cac33
+@patch
+def graph(self:Bucketized, tables=None):
+    "Its twin: how many edges lie at or below a number, 0 where it is missing."
+    import tensorflow as tf
+    from recofm.data.twins import Twin, numbers
+    cuts = np.append(self.cuts, np.inf)     # TensorFlow wants one at least
+    def encode(x):
+        x, there = numbers(x, self.name)
+        ids = tf.searchsorted(cuts, x, 'right') + 1
+        return tf.where(there, ids, tf.zeros_like(ids))[:, None], None
+    return Twin({self.name: 'number'}, encode)
 
 # %% ../../nbs/data/25_columns.ipynb #11ecaa57
 word_pattern = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
@@ -952,6 +1006,7 @@ def check_multi(column):
 class Text(Several):
     "A column of text, taken as its words in lower case."
     word, about = 'text', 'text, taken as its words'
+    exports = True
 
     @property
     def field(self): return several_field(self, 'text')
@@ -1054,3 +1109,29 @@ def from_text(self:Several, text: str):
     if not self.known.whole: return text
     values = self.split(text)
     return [typed_key(self.vocabulary, v, self.name) for v in values]
+
+# %% ../../nbs/data/25_columns.ipynb #79c270b2
+@patch
+def parted(self:MultiValued, texts):
+    "The values of each text in the twin, ragged."
+    from recofm.data.twins import between_separators
+    return between_separators(texts, self.separator)
+
+@patch
+def parted(self:Text, texts):
+    "The words of each text in the twin, ragged."
+    from recofm.data.twins import words_of
+    return words_of(texts)
+
+@patch
+def graph(self:Several, tables=None):
+    "Its twin: values parted, looked up, counted, and their weights."
+    if not self.exports: return Column.graph(self)
+    from recofm.data.twins import Tables, Twin, by_count, whole_lists
+    keys = (tables or Tables()).of(self.known, self.name)
+    def encode(cells):
+        parts = whole_lists(cells) if keys.whole else self.parted(cells)
+        parts = parts.with_flat_values(keys(parts.flat_values))
+        return by_count(parts, keys.size, self.slots, self.combiner)
+    form = 'wholes' if keys.whole else 'text'
+    return Twin({self.name: form}, encode, keys)
