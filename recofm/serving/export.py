@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['formats', 'table_types', 'check_export', 'check_versions', 'add_version', 'write_saved_model']
 
-# %% ../../nbs/serving/30_export.ipynb #7c10fb4e
+# %% ../../nbs/serving/30_export.ipynb #65ec25fc
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from fastcore.basics import patch
 from ..data.columns import has_twin
 from ..data.fields import check_count
+from ..data.schema import rows_with
 from .artifact import Artifact
 from .folder import check_writable, locked, sync, sync_one
 import recofm.serving.recommend
@@ -92,3 +93,22 @@ def export(self:Artifact,
         if format == 'onnx': return write_onnx(self, new)
         write_saved_model(self, new, k, tables)
     return add_version(folder, write)
+
+# %% ../../nbs/serving/30_export.ipynb #290e2536
+@patch
+def instances(self:Artifact,
+    rows # Table with the schema's columns, or a list of dictionaries
+) -> list[dict]:
+    "The rows as a server takes them, by the names of the inputs."
+    from recofm.data.twins import as_plain    # imports TensorFlow
+    from recofm.serving.served import forms_of, input_names
+    columns = self.schema.columns
+    given = self.schema.at_scoring or {}
+    wanted = forms_of([c.graph() for c in columns])
+    names = input_names([n for n in wanted if n not in given])
+    table = rows_with(rows, list(names))
+    separators = {n: c.separator for c in columns for n in c.reads
+                  if hasattr(c, 'separator')}
+    cells = {i: as_plain(table[n], wanted[n], separators.get(n, '|'))
+             for n, i in names.items()}
+    return [dict(zip(cells, row)) for row in zip(*cells.values())]
