@@ -104,9 +104,11 @@ def graph_steps(self:Transformed, x):
     return x
 
 @patch
-def graph_pairs(self:Transformed, x):
-    "ids and values of numbers in the twin."
-    return Numeric.graph_pairs(self, self.graph_steps(x))
+def graph(self:Transformed, tables=None):
+    "Its twin: the steps, and then as any number."
+    from recofm.data.twins import Twin
+    def encode(x): return self.graph_pairs(self.graph_steps(x))
+    return Twin({self.name: 'number'}, encode)
 
 # %% ../../nbs/data/26_numbers.ipynb #f030d47d
 most_buckets = 2**16    # Of a column

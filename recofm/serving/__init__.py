@@ -10,7 +10,7 @@ from importlib import import_module
 
 # %% ../../nbs/serving/index.ipynb #28f8596e
 _pages = dict(
-    Artifact='recofm.serving.recommend',
+    Artifact='recofm.serving.export',
     Catalogue='recofm.serving.catalogue',
     Settings='recofm.runs.settings')
 _all_ = ['Artifact', 'Catalogue', 'Settings']

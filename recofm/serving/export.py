@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['formats', 'table_types', 'check_export', 'check_versions', 'add_version', 'write_onnx', 'write_saved_model']
 
-# %% ../../nbs/serving/30_export.ipynb #65ec25fc
+# %% ../../nbs/serving/30_export.ipynb #8edad5bb
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,9 +14,8 @@ from fastcore.basics import patch
 from ..data.columns import has_twin
 from ..data.fields import check_count
 from ..data.schema import rows_with
-from .artifact import Artifact
 from .folder import check_writable, locked, sync, sync_one
-import recofm.serving.recommend
+from .recommend import Artifact
 
 # %% ../../nbs/serving/30_export.ipynb #bc292157
 formats = 'saved_model', 'onnx'
