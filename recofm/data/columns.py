@@ -110,8 +110,8 @@ def has_twin(
     def age(what):    # Of what a class says: 0 where the kind itself says it
         found = [i for i, c in enumerate(cls.__mro__) if what in vars(c)]
         return found[0] if found else np.inf
-    own = {what: twin for what, twin in twin_parts.items() if age(what) < np.inf}
-    return cls.exports and all(age(t) <= age(what) for what, t in own.items())
+    own = [(age(what), age(twin)) for what, twin in twin_parts.items()]
+    return cls.exports and all(t <= a for a, t in own if a < np.inf)
 
 # %% ../../nbs/data/25_columns.ipynb #1886c68a
 def names_read(columns) -> list[str]:

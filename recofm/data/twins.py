@@ -7,11 +7,12 @@ __all__ = ['no_whole', 'forms', 'one_of', 'blank', 'letter', 'word', 'combine', 
            'table_of', 'Keys', 'Tables', 'Twin', 'rows_that_differ', 'all_good', 'numbers', 'key_text', 'trimmed',
            'between_separators', 'whole_lists', 'words_of', 'distinct', 'kept', 'rectangle', 'by_count']
 
-# %% ../../nbs/data/23_twins.ipynb #7f85ed1a
+# %% ../../nbs/data/23_twins.ipynb #4ed4c3b9
 import re
 from itertools import zip_longest
 from pathlib import Path
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 from .cells import is_missing, plain_text
@@ -91,7 +92,7 @@ def table_of(
         str(file), kind, 0 if whole else line, tf.int64, number)
     return tf.lookup.StaticHashTable(given, -1)
 
-# %% ../../nbs/data/23_twins.ipynb #81006ad0
+# %% ../../nbs/data/23_twins.ipynb #1641d123
 class Keys(tf.Module):
     "The ids of keys, as a vocabulary gives them."
     def __init__(self,
@@ -101,7 +102,8 @@ class Keys(tf.Module):
         super().__init__()
         self.whole, self.size = vocabulary.whole, vocabulary.size
         self.mark = no_whole if vocabulary.whole else ''
-        self.is_value = self.mark in vocabulary.cells.to_pylist()
+        mark = pa.scalar(self.mark, vocabulary.cells.type)
+        self.is_value = vocabulary.cells.index(mark).as_py() >= 0
         self.absent = vocabulary.size - 1 if vocabulary.missing else 0
         self.table = table_of(vocabulary, file)
 
@@ -227,7 +229,7 @@ def words_of(texts):
     lower = tf.strings.lower(texts, 'utf-8')
     return tf.strings.split(tf.strings.regex_replace(lower, word, r'\1 '))
 
-# %% ../../nbs/data/23_twins.ipynb #5b86e05c
+# %% ../../nbs/data/23_twins.ipynb #c54a95a3
 def distinct(
     row, ids, weights, # Of each value, (n,); rows do not decrease
     size: int          # Of the vocabulary
@@ -237,7 +239,8 @@ def distinct(
     weights = tf.math.unsorted_segment_sum(weights, number, tf.size(pairs))
     row, ids = pairs // size, pairs % size
     place = tf.range(tf.size(row, tf.int64))
-    return row, ids, weights, place - tf.searchsorted(row, row, out_type=tf.int64)
+    begin = tf.searchsorted(row, row, out_type=tf.int64)
+    return row, ids, weights, place - begin
 
 def kept(mask, *arrays):
     "The same of some values only."

@@ -247,7 +247,8 @@ def graph(self:WithWeights, tables=None):
     def encode(cells):
         row, key, weight = self.graph_weighed(cells)
         shape = tf.shape(cells, tf.int64)[0], self.slots
-        return by_weight(row, keys(key), weight, shape, self.combiner, keys.size)
+        how = shape, self.combiner, keys.size
+        return by_weight(row, keys(key), weight, *how)
     return Twin({self.name: form}, encode, keys)
 
 # %% ../../nbs/data/29_weighted.ipynb #ce5555cb
