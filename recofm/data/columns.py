@@ -511,11 +511,11 @@ def encode(self:Numeric, column):
 def graph_pairs(self:Numeric, x):
     "ids and values of numbers in the twin, a tensor of float64."
     import tensorflow as tf
-    from recofm.data.twins import all_good, numbers
-    x, there = numbers(x, self.name)
-    standard = (tf.where(there, x, tf.zeros_like(x)) - self.mean) / self.scale
-    held = tf.abs(standard) <= float(np.finfo('float32').max)
-    expected = 'a number that float32 can hold, standardised'
+    from recofm.data.twins import all_good
+    there = ~tf.math.is_nan(x)
+    standard = (x - self.mean) / self.scale
+    held = ~there | (tf.abs(standard) <= float(np.finfo('float32').max))
+    expected = 'a finite number that float32 can hold, standardised'
     standard = all_good(standard, held, self.name, expected)
     values = tf.where(there, standard, tf.ones_like(x))
     return tf.cast(there, tf.int32)[:, None], values[:, None]
@@ -1117,13 +1117,13 @@ def from_text(self:Several, text: str):
 # %% ../../nbs/data/25_columns.ipynb #79c270b2
 @patch
 def parted(self:MultiValued, texts):
-    "The values of each text in the twin, ragged."
+    "Row and text of each value in the twin."
     from recofm.data.twins import between_separators
     return between_separators(texts, self.separator)
 
 @patch
 def parted(self:Text, texts):
-    "The words of each text in the twin, ragged."
+    "Row and text of each word in the twin."
     from recofm.data.twins import words_of
     return words_of(texts)
 
@@ -1131,11 +1131,13 @@ def parted(self:Text, texts):
 def graph(self:Several, tables=None):
     "Its twin: values parted, looked up, counted, and their weights."
     if not self.exports: return Column.graph(self)
+    import tensorflow as tf
     from recofm.data.twins import Tables, Twin, by_count, whole_lists
     keys = (tables or Tables()).of(self.known, self.name)
+    parted = whole_lists if keys.whole else self.parted
     def encode(cells):
-        parts = whole_lists(cells) if keys.whole else self.parted(cells)
-        parts = parts.with_flat_values(keys(parts.flat_values))
-        return by_count(parts, keys.size, self.slots, self.combiner)
+        row, values = parted(cells)
+        shape = tf.shape(cells, tf.int64)[0], self.slots
+        return by_count(row, keys(values), shape, self.combiner, keys.size)
     form = 'wholes' if keys.whole else 'text'
     return Twin({self.name: form}, encode, keys)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['no_whole', 'forms', 'one_of', 'blank', 'letter', 'word', 'combine', 'spec', 'as_plain', 'as_tensor', 'fits_lines',
            'table_of', 'Keys', 'Tables', 'Twin', 'rows_that_differ', 'all_good', 'numbers', 'key_text', 'trimmed',
-           'between_separators', 'whole_lists', 'words_of', 'distinct', 'kept', 'rectangle', 'by_count']
+           'kept', 'split', 'between_separators', 'whole_lists', 'words_of', 'distinct', 'rectangle', 'by_count']
 
 # %% ../../nbs/data/23_twins.ipynb #4ed4c3b9
 import re
@@ -169,7 +169,7 @@ def rows_that_differ(
     other = own[0] != ids, own[1].view('int32') != values.view('int32')
     return np.flatnonzero(other[0].any(1) | other[1].any(1)).tolist()
 
-# %% ../../nbs/data/23_twins.ipynb #ac532e9b
+# %% ../../nbs/data/23_twins.ipynb #c17633c5
 def all_good(
     cells,    # Tensor
     good,     # Whether each can be taken
@@ -178,8 +178,10 @@ def all_good(
 ):
     "The cells, or an error that names the column and what it received."
     said = f'Field {name!r}: expected {expected}. Received'
-    received = [said, tf.boolean_mask(cells, ~good)]
-    check = tf.debugging.Assert(tf.reduce_all(good), received)
+    def fail():
+        received = [said, tf.boolean_mask(cells, ~good)]
+        return tf.group(tf.debugging.Assert(False, received))
+    check = tf.cond(tf.reduce_all(good), tf.no_op, fail)
     with tf.control_dependencies([check]): return tf.identity(cells)
 
 def numbers(cells, name):
@@ -203,33 +205,44 @@ def key_text(
     cells = tf.cast(tf.where(missing, tf.zeros_like(cells), cells), tf.int64)
     return tf.where(missing, '', tf.strings.as_string(cells))
 
-# %% ../../nbs/data/23_twins.ipynb #49b9bd67
+# %% ../../nbs/data/23_twins.ipynb #9e4a814d
 blank = r'[\t-\r\x1c-\x20\x{85}\p{Z}]'
 
 def trimmed(texts):
     "The texts without the blanks at their ends."
     return tf.strings.regex_replace(texts, f'^{blank}+|{blank}+$', '')
 
-def between_separators(texts, separator):
-    "The values of each text, ragged; empty ones are none."
-    parts = tf.strings.split(texts, separator)
-    parts = parts.with_flat_values(trimmed(parts.flat_values))
-    return tf.ragged.boolean_mask(parts, parts != '')
+def kept(mask, *arrays):
+    "The same of some values only."
+    at = tf.where(mask)[:, 0]
+    return [tf.gather(a, at) for a in arrays]
 
-# %% ../../nbs/data/23_twins.ipynb #1e75da83
+def split(texts, separator):
+    "Row and text of each part; blanks part where the separator is ''."
+    parts = tf.raw_ops.StringSplitV2(input=texts, sep=separator)
+    return parts.indices[:, 0], parts.values
+
+def between_separators(texts, separator):
+    "Row and text of each value; empty ones are none."
+    row, values = split(texts, separator)
+    values = trimmed(values)
+    return kept(values != '', row, values)
+
+# %% ../../nbs/data/23_twins.ipynb #c285a17b
 def whole_lists(cells):
-    "The numbers of each row, ragged, without the marks that fill it up."
-    return tf.ragged.boolean_mask(cells, cells != no_whole)
+    "Row and number of each value, without the marks that fill rows up."
+    at = tf.where(cells != no_whole)
+    return at[:, 0], tf.gather_nd(cells, at)
 
 letter = r'[\p{L}\p{N}]'
 word = rf"(?s)({letter}+(?:['’]{letter}+)*)|."
 
 def words_of(texts):
-    "The words of each text in lower case, ragged."
+    "Row and text of each word, in lower case."
     lower = tf.strings.lower(texts, 'utf-8')
-    return tf.strings.split(tf.strings.regex_replace(lower, word, r'\1 '))
+    return split(tf.strings.regex_replace(lower, word, r'\1 '), '')
 
-# %% ../../nbs/data/23_twins.ipynb #c54a95a3
+# %% ../../nbs/data/23_twins.ipynb #78cc371b
 def distinct(
     row, ids, weights, # Of each value, (n,); rows do not decrease
     size: int          # Of the vocabulary
@@ -242,31 +255,26 @@ def distinct(
     begin = tf.searchsorted(row, row, out_type=tf.int64)
     return row, ids, weights, place - begin
 
-def kept(mask, *arrays):
-    "The same of some values only."
-    return [tf.boolean_mask(a, mask) for a in arrays]
-
 def rectangle(row, place, ids, values, shape):
     "ids and values, (rows, slots), 0 where there is none."
-    at = tf.stack([row, place], axis=1)
+    at, shape = tf.stack([row, place], axis=1), tf.cast(shape, tf.int64)
     ids, values = tf.cast(ids, tf.int32), tf.cast(values, tf.float32)
     return tf.scatter_nd(at, ids, shape), tf.scatter_nd(at, values, shape)
 
-# %% ../../nbs/data/23_twins.ipynb #462df5c6
+# %% ../../nbs/data/23_twins.ipynb #bec07349
 combine = dict(
     mean=lambda n: 1 / n, sqrtn=lambda n: 1 / tf.sqrt(n), sum=tf.ones_like)
 
 def by_count(
-    cells,        # Ids of the values of each row, int64, ragged
-    size: int,    # Of the vocabulary
-    slots: int,   # How many pairs of a row are kept
-    combiner: str # 'mean', 'sqrtn' or 'sum'
+    row, ids,     # Of each value, int64; rows do not decrease
+    shape,        # Rows and slots
+    combiner: str,# 'mean', 'sqrtn' or 'sum'
+    size: int     # Of the vocabulary
 ):
-    "ids and values of rows that hold each value some number of times."
-    flat, rows = cells.flat_values, cells.nrows()
-    ones = tf.ones_like(flat, tf.float64)
-    row, ids, n, place = distinct(cells.value_rowids(), flat, ones, size)
-    row, ids, n, place = kept(place < slots, row, ids, n, place)
-    total = tf.gather(tf.math.unsorted_segment_sum(n, row, rows), row)
-    shape = tf.stack([rows, slots])
-    return rectangle(row, place, ids, n * combine[combiner](total), shape)
+    "ids and values, (rows, slots), each value as often as it stands there."
+    ones = tf.ones_like(ids, tf.float64)
+    row, ids, n, place = distinct(row, ids, ones, size)
+    row, ids, n, place = kept(place < shape[1], row, ids, n, place)
+    total = tf.gather(tf.math.unsorted_segment_sum(n, row, shape[0]), row)
+    values = n * combine[combiner](total)
+    return rectangle(row, place, ids, values, shape)

@@ -234,7 +234,7 @@ def by_weight(
     part = dict(mean=tf.abs(w), sqrtn=w * w, sum=tf.ones_like(w))[combiner]
     scale = tf.gather(tf.math.unsorted_segment_sum(part, row, shape[0]), row)
     scale = dict(mean=scale, sqrtn=tf.sqrt(scale), sum=part)[combiner]
-    return rectangle(row, place, ids, w / scale, tf.stack(shape))
+    return rectangle(row, place, ids, w / scale, shape)
 
 @patch
 def graph(self:WithWeights, tables=None):
@@ -264,8 +264,8 @@ def graph_weighed(self:Weighted, cells):
     "Row, key and weight of all values in the twin."
     import tensorflow as tf
     from recofm.data.twins import all_good, between_separators, trimmed
-    parts = between_separators(cells, self.separator)
-    flat, row, colon = parts.flat_values, parts.value_rowids(), self.colon
+    row, flat = between_separators(cells, self.separator)
+    colon = self.colon
     form = rf'^(.*){re.escape(colon)}([^{re.escape(colon)}]*)$'
     both = tf.strings.regex_full_match(flat, form)
     key = tf.strings.regex_replace(flat, form, r'\1')
@@ -339,9 +339,8 @@ def graph_weighed(self:Recent, cells):
     "Row, key and weight of the last values in the twin."
     import tensorflow as tf
     from recofm.data.twins import between_separators, kept, whole_lists
-    parts = (whole_lists(cells) if self.known.whole
-             else between_separators(cells, self.separator))
-    row, key = parts.value_rowids(), parts.flat_values
+    row, key = (whole_lists(cells) if self.known.whole
+                else between_separators(cells, self.separator))
     place = tf.range(tf.size(row, tf.int64))
     end = tf.searchsorted(row, row, 'right', tf.int64)
     behind, steps = end - 1 - place, self.max_values or 2**16
@@ -588,10 +587,14 @@ def phrases(words: list[str], n: int) -> list[str]:
 # %% ../../nbs/data/29_weighted.ipynb #9b5be3d9
 @patch
 def parted(self:Ngrams, texts):
-    "The words and phrases of each text in the twin, ragged."
+    "Row and text of each word and phrase in the twin."
     import tensorflow as tf
     from recofm.data.twins import words_of
-    words = words_of(texts)[:, :self.max_words]
+    row, words = words_of(texts)
+    rows = tf.size(texts, tf.int64)
+    words = tf.RaggedTensor.from_value_rowids(words, row, rows)
+    words = words[:, :self.max_words]
     by_length = [tf.strings.ngrams(words, k, separator=' ')
                  for k in range(1, self.n + 1)]
-    return tf.concat(by_length, axis=1)
+    phrases = tf.concat(by_length, axis=1)
+    return phrases.value_rowids(), phrases.flat_values
