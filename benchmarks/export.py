@@ -73,22 +73,28 @@ def turns(ways, rounds):
 
 
 def latency(folder, found, rows, rounds):
-    "A request of some raw rows, from cells to scores, by both ways."
+    """A request of some raw rows, from cells to scores: by the program, as a
+    server calls it, with tensors; the same with these made in Python, cell by
+    cell; and by `Artifact.score`, from dictionaries."""
     own, frame = found
     serve = tf.saved_model.load(str(folder)).signatures['serving_default']
     asked = frame[:rows].drop(columns='liked')
     plain, body = asked.to_dict('records'), own.instances(asked)
     specs = serve.structured_input_signature[1]
 
-    def program():
-        cells = {n: tf.constant([row[n] for row in body], s.dtype)
-                 for n, s in specs.items()}
-        return serve(**cells)['score'].numpy()
+    def tensors():
+        return {n: tf.constant([row[n] for row in body], s.dtype)
+                for n, s in specs.items()}
 
-    def python(): return own.score(plain)
+    def score(): return own.score(plain)
 
-    np.testing.assert_array_equal(program(), python())
-    return turns(dict(program=program, score=python), rounds)
+    made = tensors()
+    def program(): return serve(**made)['score'].numpy()
+
+    def fed(): return serve(**tensors())['score'].numpy()
+
+    np.testing.assert_array_equal(program(), score())
+    return turns(dict(program=program, fed=fed, score=score), rounds)
 
 
 def large(folder, n=10**6):
