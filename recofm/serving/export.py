@@ -69,7 +69,7 @@ def add_version(
         for changed in (folder, folder.parent): sync_one(changed)
     return folder/name
 
-# %% ../../nbs/serving/30_export.ipynb #c310bf31
+# %% ../../nbs/serving/30_export.ipynb #60ffc4b1
 def write_onnx(artifact, folder):
     "Write `model.onnx`, which takes ids and values, and the schema."
     file = folder/'model.onnx'
@@ -95,8 +95,10 @@ def export(self:Artifact,
     check_export(self.schema, format, tables)
     check_count('export', 'k', k)
     def write(new):
-        if format == 'onnx': return write_onnx(self, new)
-        write_saved_model(self, new, k, tables)
+        from recofm.models.contract import quietly    # imports TensorFlow
+        with quietly():
+            if format == 'onnx': return write_onnx(self, new)
+            write_saved_model(self, new, k, tables)
     return add_version(folder, write)
 
 # %% ../../nbs/serving/30_export.ipynb #290e2536
