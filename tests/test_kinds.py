@@ -162,7 +162,7 @@ def test_every_kind_says_whether_it_can_be_exported():
     own = {cls for cls in kinds.values()
            if cls.__module__.startswith('recofm.')}
     assert all(isinstance(cls.exports, bool) for cls in own)
-    assert kinds['Hashed'].exports and not kinds['Text'].exports
+    assert kinds['Text'].exports and not kinds['Time'].exports
 
 
 def test_a_column_known_in_training_only_is_one_cell_when_asked(tmp_path):
@@ -234,3 +234,37 @@ def test_any_cut_of_a_column_encodes_alike(name, data):
     np.testing.assert_allclose(weights, values, 1e-4, 1e-4)
     rows = np.concatenate([v for _, v in alone])
     np.testing.assert_allclose(rows, values, 1e-6)
+
+
+def for_twin(name, cell):
+    "The cell, where a twin can be told it: '' and tiny numbers cannot."
+    if cell == '': return None
+    if isinstance(cell, float) and abs(cell) < 1e-300: return 0.
+    if name != 'Weighted' or cell is None: return cell
+    return '|'.join(f'{k}:{w!r}' for k, w in cell.items())
+
+
+twins = [name for name in cells if name not in ('Time', 'Days', 'Projected')]
+
+
+@pytest.mark.parametrize('name', [
+    name if i % 4 == 0 else pytest.param(name, marks=pytest.mark.slow)
+    for i, name in enumerate(twins)])
+@pytest.mark.filterwarnings('ignore:Field .*rows hold more than')
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_a_twin_encodes_any_cells_alike(name, data):
+    from recofm.data.twins import rows_that_differ
+    column, kind = cells[name]
+    drawn = data.draw(st.lists(st.tuples(kind, kind), min_size=1, max_size=9))
+    own = [[for_twin(name, c) for c in column] for column in zip(*drawn)]
+    whole = dict(zip('yz', own), x=own[0])
+    cut = data.draw(st.integers(1, len(drawn)))
+    fit_on = {n: c[:cut] for n, c in whole.items()}
+    try:
+        fitted = column.finish(column.count(column.taken(fit_on)))
+        fitted.encode(fitted.taken(whole))
+    except ValueError as error:
+        assert 'xpected' in str(error)
+        return
+    assert rows_that_differ(fitted, whole) == []

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['hash_key', 'start', 'left', 'stirred', 'words_at', 'hashes', 'shared_rows', 'check_rows', 'spread', 'Hashed',
-           'crossed', 'set_parts', 'Cross', 'HashedCross']
+           'spread_in_graph', 'crossed', 'set_parts', 'Cross', 'HashedCross', 'crossed_in_graph']
 
 # %% ../../nbs/data/27_hashed.ipynb #1a731c08
 from dataclasses import dataclass, replace
+from fastcore.basics import patch
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -134,6 +135,23 @@ class Hashed(Column):
     def encode(self, column):
         return spread(column, self.hashed_rows, self.name)[:, None], None
 
+# %% ../../nbs/data/27_hashed.ipynb #1f11b8f9
+def spread_in_graph(texts, rows: int):
+    "The row of each key of a tensor, from 1; 0 for a missing one, ''."
+    import tensorflow as tf
+    key = hash_key.view('<i8').tolist()
+    found = tf.strings.to_hash_bucket_strong(texts, rows, key) + 1
+    return tf.where(texts == '', tf.zeros_like(found), found)[:, None]
+
+@patch
+def graph(self:Hashed, tables=None):
+    "Its twin: TensorFlow's hash of the key."
+    from recofm.data.twins import Twin, key_text
+    def encode(cells):
+        texts = key_text(cells, self.name)
+        return spread_in_graph(texts, self.hashed_rows), None
+    return Twin({self.name: 'key'}, encode)
+
 # %% ../../nbs/data/27_hashed.ipynb #677b16cf
 def crossed(
     table, # With the columns
@@ -191,3 +209,32 @@ class HashedCross(Hashed):
     def reads(self): return (*self.of.split(','),)
 
     def taken(self, table): return crossed(table, self.reads)
+
+# %% ../../nbs/data/27_hashed.ipynb #8d4ee6e4
+def crossed_in_graph(cells, names):
+    "The keys of several columns as one text a row; '' where one is missing."
+    import tensorflow as tf
+    from recofm.data.twins import key_text
+    texts = [key_text(c, n) for c, n in zip(cells, names)]
+    apart = [tf.strings.regex_replace(t, '&', '&&') for t in texts]
+    missing = tf.reduce_any([t == '' for t in texts], axis=0)
+    return tf.where(missing, '', tf.strings.join(apart, ' & '))
+
+@patch
+def graph(self:Cross, tables=None):
+    "Its twin: the keys joined, and a lookup."
+    from recofm.data.twins import Tables, Twin
+    keys = (tables or Tables()).of(self.known, self.name)
+    def encode(*cells):
+        texts = crossed_in_graph(cells, self.reads)
+        return keys.of_cells(texts)[:, None], None
+    return Twin(dict.fromkeys(self.reads, 'key'), encode, keys)
+
+@patch
+def graph(self:HashedCross, tables=None):
+    "Its twin: the keys joined and hashed."
+    from recofm.data.twins import Twin
+    def encode(*cells):
+        texts = crossed_in_graph(cells, self.reads)
+        return spread_in_graph(texts, self.hashed_rows), None
+    return Twin(dict.fromkeys(self.reads, 'key'), encode)

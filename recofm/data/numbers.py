@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['functions', 'most_buckets', 'steps_of', 'after_steps', 'Transformed', 'Widths', 'check_width', 'log_square',
-           'LogSquare', 'SoftBins', 'Truth']
+           'LogSquare', 'log_square_edges', 'SoftBins', 'Truth']
 
 # %% ../../nbs/data/26_numbers.ipynb #58e03571
 from dataclasses import dataclass, replace
@@ -84,6 +84,32 @@ class Transformed(Numeric):
 
     def describe(self): return f'{self.steps}: {super().describe()}'
 
+# %% ../../nbs/data/26_numbers.ipynb #b35510db
+@patch
+def graph_steps(self:Transformed, x):
+    "The numbers after all steps in the twin, missing as NaN."
+    import tensorflow as tf
+    from recofm.data.twins import all_good, numbers
+    in_graph = dict(log1p=tf.math.log1p, sqrt=tf.sqrt)
+    x, there = numbers(x, self.name)
+    for word, ends in steps_of(self):
+        if word == 'clip':
+            x = tf.where(there, tf.clip_by_value(x, *ends), x)
+        if word not in functions: continue
+        least = functions[word][1]
+        good = (x > least) | (x == least) & (word != 'log1p')
+        expected = f'numbers that {word} takes'
+        x = all_good(x, ~there | good, self.name, expected)
+        x = in_graph[word](x)
+    return x
+
+@patch
+def graph(self:Transformed, tables=None):
+    "Its twin: the steps, and then as any number."
+    from recofm.data.twins import Twin
+    def encode(x): return self.graph_pairs(self.graph_steps(x))
+    return Twin({self.name: 'number'}, encode)
+
 # %% ../../nbs/data/26_numbers.ipynb #f030d47d
 most_buckets = 2**16    # Of a column
 
@@ -149,6 +175,21 @@ def encode(self:Widths, column):
     ids = np.clip(x, self.first, self.last) - self.first + 1
     return np.nan_to_num(ids).astype('int32')[:, None], None
 
+# %% ../../nbs/data/26_numbers.ipynb #d22fb983
+@patch
+def graph(self:Widths, tables=None):
+    "Its twin: a number over the width, rounded down, between the ends."
+    import tensorflow as tf
+    from recofm.data.twins import Twin, numbers
+    def encode(x):
+        x, there = numbers(x, self.name)
+        x = tf.where(there, x, tf.zeros_like(x))
+        first, last = float(self.first), float(self.last)
+        ids = tf.clip_by_value(tf.floor(x / self.width), first, last)
+        ids = tf.where(there, ids - first + 1, tf.zeros_like(x))
+        return tf.cast(ids, tf.int32)[:, None], None
+    return Twin({self.name: 'number'}, encode)
+
 # %% ../../nbs/data/26_numbers.ipynb #d935797e
 def log_square(
     x: np.ndarray # Numbers, missing as NaN
@@ -174,6 +215,37 @@ class LogSquare(Categorical):
         return lookup(self.known, self.cut(column), self.name)[:, None], None
 
     def from_text(self, text): return typed_number(text, self.name)
+
+# %% ../../nbs/data/26_numbers.ipynb #d47a68a2
+def log_square_edges(
+    last: int # Bucket, at least 3
+) -> np.ndarray:
+    "The least number in each bucket from 4 to the one after the last."
+    bucket = np.arange(4, last + 2)
+    low = np.full(len(bucket), np.float64(2).view('int64'))
+    high = np.full(len(bucket), np.finfo('float64').max.view('int64'))
+    while (high - low > 1).any():
+        middle = low + (high - low) // 2
+        found = 3 + np.floor(np.log(middle.view('float64')) ** 2)
+        high = np.where(found >= bucket, middle, high)
+        low = np.where(found >= bucket, low, middle)
+    return high.view('float64')
+
+@patch
+def graph(self:LogSquare, tables=None):
+    "Its twin: the bucket by its edges, and then a lookup."
+    import tensorflow as tf
+    from recofm.data.twins import Tables, Twin, no_whole, numbers
+    keys = (tables or Tables()).of(self.known, self.name)
+    largest = max([3, *self.known.cells.to_pylist()])
+    edges = log_square_edges(largest)
+    def encode(x):
+        x, there = numbers(x, self.name)
+        large = 3 + tf.searchsorted(edges, x, 'right', tf.int64)
+        small = tf.where(there, tf.floor(tf.maximum(x, -2.**53)), 0.)
+        bucket = tf.where(x > 2, large, tf.cast(small, tf.int64))
+        return keys.of_cells(tf.where(there, bucket, no_whole))[:, None], None
+    return Twin({self.name: 'number'}, encode, keys)
 
 # %% ../../nbs/data/26_numbers.ipynb #2a6a808d
 @register_kind
@@ -208,6 +280,28 @@ class SoftBins(Bucketized):
         ids[missing], values[missing] = 0, (1, 0)
         return ids.astype('int32'), values.astype('float32')
 
+# %% ../../nbs/data/26_numbers.ipynb #44a67ea1
+@patch
+def graph(self:SoftBins, tables=None):
+    "Its twin: the place between two knots, and how near each of them is."
+    import tensorflow as tf
+    from recofm.data.twins import Twin, numbers
+    knots, last = self.cuts, len(self.cuts) - 1
+    slopes = np.append(1 / np.diff(knots), 0)
+    def encode(x):
+        x, there = numbers(x, self.name)
+        x = tf.clip_by_value(tf.where(there, x, knots[0]), knots[0], knots[-1])
+        low = tf.searchsorted(knots, x, 'right') - 1
+        place = tf.gather(slopes, low) * (x - tf.gather(knots, low))
+        place = place + tf.cast(low, tf.float64)
+        low = tf.floor(place)
+        values = tf.stack([low + 1 - place, place - low], axis=1)
+        ids = tf.where(values > 0, tf.stack([low + 1, low + 2], axis=1), 0.)
+        there, nothing = there[:, None], [[1., 0.]]
+        values = tf.where(there, values, tf.constant(nothing, tf.float64))
+        return tf.cast(tf.where(there, ids, 0.), tf.int32), values
+    return Twin({self.name: 'number'}, encode)
+
 # %% ../../nbs/data/26_numbers.ipynb #edb2ee48
 @register_kind
 @dataclass(frozen=True, repr=False)
@@ -235,3 +329,16 @@ class Truth(Column):
             row = int(wrong.argmax())
             refuse(column, row, self.name, 'true, false, 1 or 0', cure)
         return np.nan_to_num(x + 1).astype('int32')[:, None], None
+
+# %% ../../nbs/data/26_numbers.ipynb #11ead3b6
+@patch
+def graph(self:Truth, tables=None):
+    "Its twin: 2 for true, 1 for false, 0 for a missing one."
+    import tensorflow as tf
+    from recofm.data.twins import Twin, all_good, numbers
+    def encode(x):
+        x, there = numbers(x, self.name)
+        good = ~there | (x == 0) | (x == 1)
+        x = all_good(x, good, self.name, 'true, false, 1 or 0')
+        return tf.where(there, x + 1, tf.zeros_like(x))[:, None], None
+    return Twin({self.name: 'number'}, encode)

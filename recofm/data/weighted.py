@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['scales', 'weighted_cells', 'vector_cells', 'together', 'rectangle', 'weighed_texts', 'repeated', 'weighted_cure',
-           'as_map', 'map_pairs', 'weighed', 'WithWeights', 'Weighted', 'check_text', 'check_half_life', 'Recent',
-           'listed', 'vector_cure', 'components', 'vectors', 'Scatter', 'scatter_of', 'merge_scatter', 'Vector',
-           'check_vector', 'check_some', 'Projected', 'Ngrams', 'phrases']
+           'as_map', 'map_pairs', 'weighed', 'WithWeights', 'Weighted', 'check_text', 'by_weight', 'check_half_life',
+           'Recent', 'listed', 'vector_cure', 'components', 'vectors', 'Scatter', 'scatter_of', 'merge_scatter',
+           'Vector', 'check_vector', 'check_some', 'Projected', 'Ngrams', 'phrases']
 
 # %% ../../nbs/data/29_weighted.ipynb #f71526d0
 import re
@@ -22,7 +22,7 @@ from .columns import (
     register_kind, several_cure, several_field, words_in)
 from .fields import check_count
 from .files import array_named
-from .vocabulary import count_values, lookup
+from .vocabulary import Vocabulary, count_values, lookup
 
 # %% ../../nbs/data/29_weighted.ipynb #bd70c18a
 scales = dict(mean=lambda w, row, n: np.bincount(row, np.abs(w), n),
@@ -219,6 +219,63 @@ def check_text(column, what):
     if isinstance(found, str) and found: return
     raise column_error(column, f'{what}= to be text', shown(found))
 
+# %% ../../nbs/data/29_weighted.ipynb #ee22cd46
+def by_weight(
+    row, ids, weights, # Of each value; rows do not decrease
+    shape,             # Rows and slots
+    combiner: str,     # 'mean', 'sqrtn' or 'sum'
+    size: int          # Of the vocabulary
+):
+    "ids and values, (rows, slots), in the twin."
+    import tensorflow as tf
+    from recofm.data.twins import distinct, kept, rectangle
+    row, ids, w, place = distinct(row, ids, weights, size)
+    row, ids, w, place = kept((place < shape[1]) & (w != 0), row, ids, w, place)
+    part = dict(mean=tf.abs(w), sqrtn=w * w, sum=tf.ones_like(w))[combiner]
+    scale = tf.gather(tf.math.unsorted_segment_sum(part, row, shape[0]), row)
+    scale = dict(mean=scale, sqrtn=tf.sqrt(scale), sum=part)[combiner]
+    return rectangle(row, place, ids, w / scale, shape)
+
+@patch
+def graph(self:WithWeights, tables=None):
+    "Its twin: keys with weights, looked up, added and scaled."
+    if not self.exports: return Column.graph(self)
+    import tensorflow as tf
+    from recofm.data.twins import Tables, Twin
+    form, known = self.graph_form
+    keys = (tables or Tables()).of(known, self.name)
+    def encode(cells):
+        row, key, weight = self.graph_weighed(cells)
+        shape = tf.shape(cells, tf.int64)[0], self.slots
+        how = shape, self.combiner, keys.size
+        return by_weight(row, keys(key), weight, *how)
+    return Twin({self.name: form}, encode, keys)
+
+# %% ../../nbs/data/29_weighted.ipynb #ce5555cb
+@patch(as_prop=True)
+def graph_form(self:Weighted):
+    "The form of its cells in the twin, and the keys as they stand there."
+    known = self.known
+    text = known.cells.cast(pa.large_string())
+    return 'text', Vocabulary(text, known.missing)
+
+@patch
+def graph_weighed(self:Weighted, cells):
+    "Row, key and weight of all values in the twin."
+    import tensorflow as tf
+    from recofm.data.twins import all_good, between_separators, trimmed
+    row, flat = between_separators(cells, self.separator)
+    colon = self.colon
+    form = rf'^(.*){re.escape(colon)}([^{re.escape(colon)}]*)$'
+    both = tf.strings.regex_full_match(flat, form)
+    key = tf.strings.regex_replace(flat, form, r'\1')
+    weight = tf.strings.regex_replace(flat, form, r'\2')
+    weight = tf.where(both, trimmed(weight), '1')
+    number = tf.strings.to_number(weight, tf.float64)
+    finite = tf.math.is_finite(number)
+    number = all_good(number, finite, self.name, 'finite weights')
+    return row, tf.where(both, trimmed(key), flat), number
+
 # %% ../../nbs/data/29_weighted.ipynb #ad86c5d4
 def check_half_life(column):
     "A `ValueError` where a half-life is no number above 0."
@@ -270,6 +327,26 @@ def listed(column, name, separator) -> tuple:
         flat = pc.if_else(pc.equal(flat, ''), None, flat)
     there = flat.is_valid()
     return row.filter(there).to_numpy(False), flat.filter(there)
+
+# %% ../../nbs/data/29_weighted.ipynb #a67ba1ca
+@patch(as_prop=True)
+def graph_form(self:Recent):
+    "The form of its cells in the twin, and the keys as they stand there."
+    return 'wholes' if self.known.whole else 'text', self.known
+
+@patch
+def graph_weighed(self:Recent, cells):
+    "Row, key and weight of the last values in the twin."
+    import tensorflow as tf
+    from recofm.data.twins import between_separators, kept, whole_lists
+    row, key = (whole_lists(cells) if self.known.whole
+                else between_separators(cells, self.separator))
+    place = tf.range(tf.size(row, tf.int64))
+    end = tf.searchsorted(row, row, 'right', tf.int64)
+    behind, steps = end - 1 - place, self.max_values or 2**16
+    row, key, behind = kept(behind < steps, row, key, behind)
+    weights = .5 ** (np.arange(steps) / (self.half_life or np.inf))
+    return row, key, tf.gather(weights, behind)
 
 # %% ../../nbs/data/29_weighted.ipynb #5f4404db
 vector_cells = 'a list of numbers'
@@ -416,6 +493,33 @@ def standard(self:Vector, x):
     "Vectors, (rows, length), with means taken off and scales divided by."
     return (x - self.means) / self.known
 
+# %% ../../nbs/data/29_weighted.ipynb #3edd0f27
+@patch
+def graph_standard(self:Vector, x):
+    "Vectors with means taken off and scales divided by, in the twin."
+    return (x - self.means) / self.known
+
+@patch
+def graph(self:Vector, tables=None):
+    "Its twin: a row for each component; (0, 1) where the vector is missing."
+    import tensorflow as tf
+    from recofm.data.twins import Twin, all_good
+    length, n = len(self.means), len(self.known)
+    most = float(np.finfo('float32').max)
+    def encode(x):
+        more = tf.maximum(length - tf.shape(x)[1], 0)
+        x = tf.pad(x, [[0, 0], [0, more]], constant_values=np.nan)
+        there = ~tf.math.is_nan(x[:, :1])
+        good = ~there | tf.math.is_finite(x) & (tf.shape(x)[1] == length)
+        x = all_good(x, good, self.name, f'a list of {length} finite numbers')
+        z = self.graph_standard(x[:, :length]) / np.sqrt(n)
+        z = tf.where(there, z, np.eye(1, n))
+        held = 'numbers that float32 can hold, standardised'
+        z = all_good(z, tf.abs(z) <= most, self.name, held)
+        ids = tf.where(there, tf.range(1, n + 1)[None], 0)
+        return ids, z
+    return Twin({self.name: 'numbers'}, encode)
+
 # %% ../../nbs/data/29_weighted.ipynb #176edcd5
 @register_kind
 @dataclass(frozen=True, eq=False, repr=False)
@@ -446,6 +550,13 @@ class Projected(Vector):
 
     def standard(self, x): return (x - self.means) @ self.basis / self.known
 
+# %% ../../nbs/data/29_weighted.ipynb #7137fa5f
+@patch
+def graph_standard(self:Projected, x):
+    "The same of the components."
+    import tensorflow as tf
+    return tf.matmul(x - self.means, self.basis) / self.known
+
 # %% ../../nbs/data/29_weighted.ipynb #82a978c0
 @register_kind
 @dataclass(frozen=True, repr=False)
@@ -472,3 +583,18 @@ def phrases(words: list[str], n: int) -> list[str]:
     "The words, then all pairs of neighbours, up to phrases of n words."
     return [' '.join(words[i:i + k]) for k in range(1, n + 1)
             for i in range(len(words) - k + 1)]
+
+# %% ../../nbs/data/29_weighted.ipynb #9b5be3d9
+@patch
+def parted(self:Ngrams, texts):
+    "Row and text of each word and phrase in the twin."
+    import tensorflow as tf
+    from recofm.data.twins import words_of
+    row, words = words_of(texts)
+    rows = tf.size(texts, tf.int64)
+    words = tf.RaggedTensor.from_value_rowids(words, row, rows)
+    words = words[:, :self.max_words]
+    by_length = [tf.strings.ngrams(words, k, separator=' ')
+                 for k in range(1, self.n + 1)]
+    phrases = tf.concat(by_length, axis=1)
+    return phrases.value_rowids(), phrases.flat_values

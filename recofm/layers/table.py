@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['field_starts', 'first_values', 'check_in_graph', 'ids_known', 'checked_ids', 'check_form', 'distinct_rows',
            'read_touched', 'penalty', 'several_replicas', 'replica_number', 'own_copy', 'joint', 'counted_by_examples',
-           'shares', 'read_rows', 'Table', 'field_sums', 'field_rows']
+           'shares', 'read_by', 'rows_at', 'read_rows', 'Table', 'field_sums', 'field_rows']
 
 # %% ../../nbs/layers/10_table.ipynb #7e0c6b32
 from contextlib import contextmanager
@@ -229,6 +229,24 @@ def shares(
     of_row = tf.math.unsorted_segment_sum(counts, place[n:], tf.size(ids))
     return tf.cast(joint(examples) / of_row[:n], dtype)[:, None]
 
+# %% ../../nbs/layers/10_table.ipynb #f83b2c5e
+_readers = ContextVar('readers', default={})
+
+@contextmanager
+def read_by(
+    readers # From a variable's `ref()` to a function of ids, any shape
+):
+    "Within it, rows outside of training are read by these functions."
+    token = _readers.set(readers)
+    try: yield
+    finally: _readers.reset(token)
+
+def rows_at(table, ids):
+    "The rows of a variable at these ids."
+    own = _readers.get()
+    if own and table.ref() in own: return own[table.ref()](ids)
+    return tf.nn.embedding_lookup(table, ids)
+
 # %% ../../nbs/layers/10_table.ipynb #4c246d87
 def read_rows(
     layer,       # A Keras layer, which is left the penalty
@@ -247,7 +265,7 @@ def read_rows(
             paid._replica = replica_number()          # for a model's `losses`
             layer.add_loss(paid)
     else:
-        x = tf.nn.embedding_lookup(table, ids)
+        x = rows_at(table, ids)
     return tf.cast(x, layer.compute_dtype)
 
 # %% ../../nbs/layers/10_table.ipynb #a99a9ec0

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['clauses', 'of_a_mixture', 'contract_fields', 'contract_data', 'other_padding', 'Case', 'gives_one_number_per_row',
            'row_does_not_see_its_neighbours', 'padding_changes_no_score', 'saves_and_loads_as_the_same_function',
-           'exports_the_same_function', 'table_layers', 'loss_falls', 'two_runs_agree_and_padding_moves_nothing',
-           'rows_not_named_stay', 'trains_in_every_precision', 'check_model']
+           'quietly', 'exports_the_same_function', 'table_layers', 'loss_falls',
+           'two_runs_agree_and_padding_moves_nothing', 'rows_not_named_stay', 'trains_in_every_precision',
+           'check_model']
 
 # %% ../../nbs/models/13_contract.ipynb #d1fde807
 import random
@@ -177,7 +178,7 @@ def _run_by_onnx(path, x):
 
 # %% ../../nbs/models/13_contract.ipynb #3b1c8c08
 @contextmanager
-def _quietly():
+def quietly():
     "Within it, TensorFlow and its converter keep their remarks to themselves."
     log = tf.get_logger()
     level = log.level
@@ -196,7 +197,7 @@ def exports_the_same_function(case):
     for format, run in runs.items():
         with TemporaryDirectory() as folder:
             path = f'{folder}/model'
-            with _quietly():
+            with quietly():
                 model.export(path, format=format, verbose=False)
             then = run(path, case.x)
         np.testing.assert_allclose(

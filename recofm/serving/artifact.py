@@ -81,7 +81,7 @@ def check_fit(artifact):
 
 # %% ../../nbs/serving/10_artifact.ipynb #b681abf9
 pages_of = dict(recommend='recommend', predict_to='predictions',
-                evaluate='predictions')
+                evaluate='predictions', export='export')
 
 def later(artifact, name):
     "The method that a later page brings; an `AttributeError` where none does."

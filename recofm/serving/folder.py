@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['part_names', 'earlier', 'reserved', 'stored', 'mark', 'unlocked', 'check_report', 'is_plain', 'content_of',
-           'report_names', 'is_artifact', 'stored_names', 'others_in', 'resolved', 'check_place', 'check_alone',
-           'no_place', 'workspace', 'is_ours', 'is_begun', 'check_space', 'lock_file', 'hold', 'held', 'enter', 'sign',
-           'sweep', 'put_back', 'remove', 'beside', 'locked', 'leave', 'let_go', 'sync', 'sync_one', 'put', 'current',
-           'somewhere', 'add_report', 'copy_linked']
+           'report_names', 'is_artifact', 'stored_names', 'others_in', 'resolved', 'check_place', 'check_writable',
+           'check_alone', 'no_place', 'workspace', 'is_ours', 'is_begun', 'check_space', 'lock_file', 'hold', 'held',
+           'enter', 'sign', 'sweep', 'put_back', 'remove', 'beside', 'locked', 'leave', 'let_go', 'sync', 'sync_one',
+           'put', 'current', 'somewhere', 'add_report', 'copy_linked']
 
 # %% ../../nbs/serving/08_folder.ipynb #a663f966
 import json
@@ -108,6 +108,14 @@ def check_place(
     folder # Where an artifact is to be saved
 ) -> Path:
     "The folder's absolute path, where an artifact can take its place."
+    folder = check_writable(folder)
+    check_alone(folder)
+    return folder
+
+def check_writable(
+    folder # Of an artifact, or of exports
+) -> Path:
+    "The folder's absolute path, where it and its workspace can be written."
     folder = resolved(folder)
     if folder.is_mount():
         expected = 'Expected a folder that can be replaced'
@@ -118,7 +126,6 @@ def check_place(
         if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
             raise no_place(folder)
     check_space(workspace(folder))
-    check_alone(folder)
     return folder
 
 def check_alone(
