@@ -125,6 +125,16 @@ def logit(self:NeuMF, inputs, training=False):
     z = self.tower(tf.concat([P, Q], axis=1), training=training)
     return self.bias + self.out(tf.concat([p * q, z], axis=1))
 
+# %% ../../nbs/models/60_ncf.ipynb #c90d55f3
+@patch
+def of_side(self:GMF, inputs, side):
+    "The side's number (batch, 1), which is 0, and its vector (batch, k)."
+    _, v = self.table(inputs)
+    p, q = side_sums(v, self.fields)
+    number = tf.zeros_like(p[:, :1])
+    if side == 'item': return number, q
+    return number, p * tf.cast(self.out.kernel[:, 0], p.dtype)
+
 # %% ../../nbs/models/60_ncf.ipynb #ee5d4b22
 def _check_blend(
     gmf: GMF,
