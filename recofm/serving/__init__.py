@@ -10,14 +10,17 @@ from importlib import import_module
 
 # %% ../../nbs/serving/index.ipynb #28f8596e
 _pages = dict(
-    Artifact='recofm.serving.recommend',
+    Artifact='recofm.serving.artifact',
     Catalogue='recofm.serving.catalogue',
     Settings='recofm.runs.settings')
 _all_ = ['Artifact', 'Catalogue', 'Settings']
+_methods = [f'recofm.serving.{page}' for page in ('recommend', 'many')]
 
 def __getattr__(name):
     "The public name, from the page that defines it."
     if name not in _pages:
         expected = f"Expected one of {sorted(_pages)}"
         raise AttributeError(f"recofm.serving has no {name!r}. {expected}")
+    if name == 'Artifact':
+        for page in _methods: import_module(page)
     return getattr(import_module(_pages[name]), name)
