@@ -21,7 +21,8 @@ from recofm.data.schema import Schema
 from recofm.models.oracle import randomized
 from recofm.serving import Artifact, Catalogue
 from recofm.serving.catalogue import position
-from recofm.serving.recommend import by_products
+from recofm.serving.recommend import (
+    lists_by_products, lists_by_scores, lists_by_towers, way_of)
 from recofm.serving.retrieval import ItemIndex
 
 splitting = [
@@ -116,6 +117,37 @@ def test_another_formula_does_not_inherit_the_sides():
     class Renamed(models.FM): pass
     assert not Twice(fields).splits() and Renamed(fields).splits()
     assert not models.FFM(fields, normalize=True).splits()
+
+
+@pytest.mark.parametrize('name', ['DeepFM', 'MLP', 'NeuMF'])
+@settings(max_examples=15, **without_end)
+@given(x=inputs())
+def test_what_comes_before_a_tower_splits(towers, name, x):
+    made = towers[name]
+    score = made.score(x)[:, 0]
+    parts = [made.tower_sides(x, side) for side in ('user', 'item')]
+    largest = max(1, abs(score).max())
+    np.testing.assert_allclose(made.meet(*parts) / largest, score / largest,
+                               atol=2e-5)
+
+
+@pytest.fixture(scope='module')
+def towers():
+    "Each with a normalisation, or with dropout, that inference must not see."
+    options = dict(hidden_units=[6, 3], output_activation=None,
+                   activation='tanh', dnn_dropout=.5)
+    return {name: randomized(getattr(models, name)(
+        fields, bn_use=name != 'MLP', **options), scale=.5)
+        for name in ('DeepFM', 'MLP', 'NeuMF')}
+
+
+def test_a_tower_of_another_formula_does_not_inherit_the_sides():
+    class Other(models.DeepFM):
+        def logit(self, inputs, training=False):
+            return -super().logit(inputs, training)
+    assert models.DeepFM(fields, [4]).splits_at_tower()
+    assert not Other(fields, [4]).splits_at_tower()
+    assert not models.DeepFM(fields, []).splits_at_tower()
 
 
 # Retrieval
@@ -234,12 +266,20 @@ def test_lists_of_all_are_those_of_each(artifact):
         np.testing.assert_allclose(own.score, alone.score, rtol=1e-5)
 
 
+def test_each_model_has_its_way(artifact):
+    name = type(artifact.model).__name__
+    ways = dict(DeepFM=lists_by_towers, MLP=lists_by_towers,
+                NeuMF=lists_by_towers)
+    ways |= {name: lists_by_products for name, _ in splitting}
+    assert way_of(artifact) is ways.get(name, lists_by_scores)
+
+
 def test_two_strangers_stand_in_the_order_of_the_catalogue(artifact):
     "Films of which a model is told the same have the same score."
     best = artifact.recommend('005', k=99)
     both = best[best.item.isin([2**60 + 77, 2**60 + 78])]
     np.testing.assert_allclose(*both.score, rtol=1e-6)
-    if by_products(artifact.model):
+    if way_of(artifact) is lists_by_products:
         assert both.item.tolist() == [2**60 + 77, 2**60 + 78]
         assert both['rank'].diff().iloc[-1] == 1
 
@@ -324,7 +364,7 @@ def test_numbers_that_are_none_are_refused():
 
 def test_an_output_that_does_not_rise_is_asked_about_each():
     bent = artifact_of('FM', output_activation='gelu')
-    assert not by_products(bent.model)
+    assert way_of(bent) is lists_by_scores
     assert_same(bent.recommend('003', k=6), slowly(bent, '003', 6), 6)
 
 
