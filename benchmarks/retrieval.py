@@ -42,8 +42,9 @@ def ratings(seed=0):
     taste = draw.normal(size=(users, 4)), draw.normal(size=(films, 4))
     liked = (taste[0][user] * taste[1][film]).sum(1) + draw.normal(size=rows)
     return pd.DataFrame(dict(
-        user_id=user + 1, movie_id=film + 1, liked=(liked > 0).astype('float32'),
-        year=1930 + film % 70, genres=np.array(genres)[film],
+        user_id=user + 1, movie_id=film + 1,
+        liked=(liked > 0).astype('float32'), year=1930 + film % 70,
+        genres=np.array(genres)[film],
         **{name: column[user] for name, column in of_user.items()}))
 
 
@@ -124,7 +125,8 @@ def main():
     print(catalogue)
     found = dict(million=of_a_million())
     print({name: f'{1e3 * s:.1f} ms' for name, s in found['million'].items()})
-    asked = dict(FM=(FM, (), 200, 60, 5), DeepFM=(DeepFM, ([64, 32],), 40, 40, 1))
+    asked = dict(FM=(FM, (), 200, 60, 5),
+                 DeepFM=(DeepFM, ([64, 32],), 40, 40, 1))
     for name, (make, options, some, scored, turns) in asked.items():
         artifact = artifact_of(make, frame, schema, catalogue, *options)
         found[name] = lists_of_all(artifact, some, scored, turns)

@@ -1,4 +1,4 @@
-"""Scores that are a product of two vectors, and the lists that are made of them.
+"""Scores that are a product of two vectors, and the lists made of them.
 
 The oracle is the model itself, asked about each row: `Artifact.predict` of raw
 rows, sorted. Scores nearer to one another than float32 can tell have no order,
@@ -212,7 +212,8 @@ described = dict(user=['user', 'age'], item=['film', 'genres', 'price'],
 schema = Schema.fit(rated, target='liked', dim=3, **described)
 # A film that only two users have not met, and two that nobody knew
 later = rated.drop_duplicates('user').assign(film=2**60 + 90, price=2.)
-strangers = rated[:2].assign(film=[2**60 + 77, 2**60 + 78], genres='b', price=1.)
+new = [2**60 + 77, 2**60 + 78]
+strangers = rated[:2].assign(film=new, genres='b', price=1.)
 films = pd.concat([rated, later[:-2], strangers], ignore_index=True)
 catalogue = Catalogue.fit(films, schema, label=None)
 
@@ -277,10 +278,10 @@ def test_each_model_has_its_way(artifact):
 def test_two_strangers_stand_in_the_order_of_the_catalogue(artifact):
     "Films of which a model is told the same have the same score."
     best = artifact.recommend('005', k=99)
-    both = best[best.item.isin([2**60 + 77, 2**60 + 78])]
+    both = best[best.item.isin(new)]
     np.testing.assert_allclose(*both.score, rtol=1e-6)
     if way_of(artifact) is lists_by_products:
-        assert both.item.tolist() == [2**60 + 77, 2**60 + 78]
+        assert both.item.tolist() == new
         assert both['rank'].diff().iloc[-1] == 1
 
 

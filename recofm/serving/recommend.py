@@ -89,12 +89,13 @@ def lists_by_scores(artifact, rows, k, seen, moment) -> Iterator[tuple]:
     "Each user's k best of all scores: user, item and score, user by user."
     fields, c = artifact.schema.fields, artifact.catalogue
     items = np.arange(len(c.items.values))
-    x = side_inputs(fields, dict(item=c.item_inputs, context=moment), len(items))
+    known = dict(item=c.item_inputs, context=moment)
+    x, alone = side_inputs(fields, known, len(items)), not needs_values(fields)
     of_user = side_inputs(fields, dict(user=dict(ids=1, values=1)), 1)
     mine = of_user['ids'][0] == 1
     for n, row in enumerate(rows):
         for what in x: x[what][:, mine] = c.user_inputs[what][row]
-        scores = outputs(artifact.model, x if needs_values(fields) else x['ids'])
+        scores = outputs(artifact.model, x['ids'] if alone else x)
         left = items if seen else np.delete(items, seen_by(artifact, row))
         best = left[top(scores[left], k)]
         yield np.full(len(best), n), best, scores[best]
