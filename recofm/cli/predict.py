@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['keep', 'scores', 'by', 'figures', 'reading_options', 'add_predict', 'add_evaluate', 'as_trained', 'check_given',
-           'check_out', 'settled', 'asked_rows', 'lines_as_trained', 'loaded', 'predict', 'evaluate', 'write_table',
-           'as_printed']
+           'settled', 'asked_rows', 'lines_as_trained', 'loaded', 'predict', 'evaluate', 'write_table', 'as_printed']
 
 # %% ../../nbs/cli/35_predict.ipynb #e18c2c21
 from argparse import Namespace
@@ -15,10 +14,10 @@ from .layouts import layout_of, libffm_rows
 from recofm.cli.options import (
     Option, add_options, all_options, names_in, recipe, single_names,
     text_options)
-from .recommend import check_folder, learned_ratings
+from .recommend import check_folder, check_out, learned_ratings
 from .train import data_sets, read
 from ..data.columns import names_read
-from ..data.written import table_kind, write_batches
+from ..data.written import write_batches
 from ..serving.folder import current, is_artifact
 
 # %% ../../nbs/cli/35_predict.ipynb #c8e0e7c7
@@ -57,14 +56,6 @@ def check_given(args, *names):
     lacking = [f'--{n}' for n in names if not getattr(args, n)]
     if not lacking: return
     raise ValueError(f"Expected {' and '.join(lacking)}. Received none")
-
-def check_out(file):
-    "A `ValueError` where a table cannot be written there."
-    table_kind(file)
-    folder = Path(file).resolve().parent
-    if folder.is_dir(): return
-    expected = 'Expected --out in a folder that is there'
-    raise ValueError(f'{expected}. Received {str(file)!r}')
 
 def settled(args) -> Namespace:
     "The options, with those of the recipe where nothing else is said."

@@ -32,6 +32,7 @@ def table_kind(file) -> tuple:
 def plain_column(column, name, kind) -> pa.Array:
     "The cells of a column as this kind of table can hold them."
     if pa.types.is_dictionary(column.type): return column.dictionary_decode()
+    if pa.types.is_null(column.type): return column.cast(pa.string())
     text = kind in ('.csv', '.tsv')
     if not (text and pa.types.is_nested(column.type)): return column
     expected = f'Column {name!r}: expected plain cells, for a file of text'

@@ -178,3 +178,21 @@ def get_config(self:Tower):
     own = dict(hidden_units=self.hidden_units, activation=activation,
                dropout=self.dropout, bn_use=self.bn_use)
     return dict(keras.layers.Layer.get_config(self), **own)
+
+# %% ../../nbs/layers/30_tower.ipynb #e85fe3ab
+@patch
+def enter(self:Tower, x):
+    "The product of the first layer's weights with a part of its input."
+    if not self.hidden_units:
+        expected = 'Expected a tower of at least one layer'
+        raise ValueError(f'{expected}. Received hidden_units=[]')
+    kernel = tf.cast(self.steps.layers[0].kernel, self.compute_dtype)
+    return tf.matmul(tf.cast(x, self.compute_dtype), kernel)
+
+@patch
+def leave(self:Tower, h):
+    "The tower's output for the sum of all such parts, outside of training."
+    first, *others = self.steps.layers
+    x = h + tf.cast(first.bias, h.dtype)
+    for step in others: x = step(x, training=False)
+    return x

@@ -44,5 +44,6 @@ def __getattr__(name):
         raise AttributeError(f"recofm.models has no {name!r}. {expected}")
     return getattr(import_module(_pages[name]), name)
 
-_methods = ['recofm.models.saving', 'recofm.models.computing'] # of all
+_methods = [f'recofm.models.{page}' for page in (   # of all models
+    'saving', 'computing', 'sides')]
 for _page in [*_pages.values(), *_methods]: import_module(_page)

@@ -59,3 +59,18 @@ def submodels(self:DeepFM) -> dict[str, keras.Model]:
                   pairs=Lambda(pairs, name='pairs')(v), deep=deep)
     return {name: keras.Model(inputs, score, name=name)
             for name, score in scores.items()}
+
+# %% ../../nbs/models/45_deepfm.ipynb #75dfd47c
+@patch
+def tower_side(self:DeepFM, inputs, side):
+    "The side's number, its vector, and its part of the tower's first layer."
+    w, v = self.table(inputs)
+    e = field_sums(v, self.fields)
+    h = tf.reshape(e, (-1, e.shape[1] * e.shape[2]))
+    number = tf.reduce_sum(w, axis=1) + pairs(v)
+    return number, tf.reduce_sum(v, axis=1), self.tower.enter(h)
+
+@patch
+def tower_score(self:DeepFM, h):
+    "The deep part, of the sum of both sides' parts of the first layer."
+    return self.out(self.tower.leave(h))

@@ -8,6 +8,7 @@ __all__ = ['field_aware_pairs', 'unit_length', 'FFM', 'FwFM', 'FmFM', 'count_pai
 # %% ../../nbs/models/25_ffm.ipynb #4391cc96
 import numpy as np
 import tensorflow as tf
+from fastcore.basics import patch
 from ..data.fields import common_dim
 from ..layers.interaction import pairs
 from ..layers.table import Table, field_sums
@@ -71,6 +72,29 @@ class FFM(Recommender):
         second = field_aware_pairs(a, self.fields)      # of x_i v_{i,g}
         if not self.linear: return second
         return self.bias + tf.reduce_sum(w, axis=1) + second
+
+# %% ../../nbs/models/25_ffm.ipynb #e2bd7ff2
+@patch
+def of_side(self:FFM, inputs, side):
+    "The side's number (batch, 1), vector (batch, user x item fields x k)."
+    w, v = self.table(inputs)
+    F, slots = len(self.fields), v.shape[1]
+    a = tf.reshape(v, (-1, slots, F, self.k))
+    sums = field_sums(tf.reshape(v, (-1, slots, F * self.k)), self.fields)
+    A = tf.reshape(sums, (-1, F, F, self.k))
+    if side == 'item': A = tf.transpose(A, (0, 2, 1, 3))   # to user first
+    item = np.array([f.side == 'item' for f in self.fields])
+    met = tf.boolean_mask(tf.boolean_mask(A, ~item, axis=1), item, axis=2)
+    length = (~item).sum() * item.sum() * self.k
+    first = tf.reduce_sum(w, axis=(1, 2))[:, None]     # 0 where w has no width
+    number = first + field_aware_pairs(a, self.fields)
+    if side == 'user' and not self.linear: number -= self.bias   # not added
+    return number, tf.reshape(met, (-1, length))
+
+@patch
+def splits(self:FFM) -> bool:
+    "Whether the score splits; divided by an example's length it does not."
+    return not self.normalize and Recommender.splits(self)
 
 # %% ../../nbs/models/25_ffm.ipynb #a006943a
 from .fwfm import FwFM, count_pairs, weighted_pairs

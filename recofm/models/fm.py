@@ -6,11 +6,9 @@
 __all__ = ['FM']
 
 # %% ../../nbs/models/20_fm.ipynb #32177488
-import numpy as np
 import tensorflow as tf
 from fastcore.basics import patch
 from ..data.fields import common_dim
-from ..data.inputs import check_inputs, slot_fields
 from ..layers.interaction import pairs
 from ..layers.table import Table
 from .recommender import Recommender
@@ -38,16 +36,8 @@ class FM(Recommender):
 
 # %% ../../nbs/models/20_fm.ipynb #b6451b3b
 @patch
-def side_vectors(self:FM,
-    inputs,    # Ids, or ids and values; the other side's slots do not matter
-    side: str  # 'item', or 'user': all other fields, context included
-) -> tuple[np.ndarray, np.ndarray]:
-    "Of the logit: the side's number (examples,), its vector (examples, k)."
-    if side not in ('user', 'item'):
-        raise ValueError(f"side must be 'user' or 'item'. Received: {side!r}")
-    of_item = np.array([f.side == 'item' for f in self.fields])
-    mine = (of_item == (side == 'item'))[slot_fields(self.fields)]
-    w, v = self.table(check_inputs(inputs, self.fields))
-    w, v = tf.boolean_mask(w, mine, axis=1), tf.boolean_mask(v, mine, axis=1)
-    number = (tf.reduce_sum(w, axis=1) + pairs(v)).numpy()[:, 0]
-    return number, tf.reduce_sum(v, axis=1).numpy()
+def of_side(self:FM, inputs, side):
+    "The side's number (batch, 1) and vector (batch, k)."
+    w, v = self.table(inputs)                # the other side's slots are empty
+    number = tf.reduce_sum(w, axis=1) + pairs(v)
+    return number, tf.reduce_sum(v, axis=1)

@@ -48,4 +48,4 @@ class FmFM(Recommender):
             regularizer=keras.regularizers.L2(pair_reg))
         self.ready()
 
-    logit = FwFM.logit
+    logit, of_side = FwFM.logit, FwFM.of_side

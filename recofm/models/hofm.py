@@ -7,6 +7,7 @@ __all__ = ['anova', 'order_dims', 'HOFM']
 
 # %% ../../nbs/models/22_hofm.ipynb #d13672c4
 import tensorflow as tf
+from fastcore.basics import patch
 from ..data.fields import check_count, common_dim
 from ..layers.table import Table
 from .recommender import Recommender
@@ -63,3 +64,15 @@ class HOFM(Recommender):
         kernels = tf.concat(kernels, axis=-1)
         higher = tf.reduce_sum(kernels, axis=1, keepdims=True)
         return self.bias + tf.reduce_sum(w, axis=1) + higher
+
+# %% ../../nbs/models/22_hofm.ipynb #1f78a16e
+@patch
+def of_side(self:HOFM, inputs, side):
+    "The side's number (batch, 1) and the kernels of each lower order."
+    w, v = self.table(inputs)
+    number, vectors = tf.reduce_sum(w, axis=1), []
+    for t, z in enumerate(tf.split(v, self.dims, axis=-1), 2):
+        kernels = [anova(z, s) for s in range(1, t)]
+        vectors += kernels if side == 'user' else kernels[::-1]
+        number += tf.reduce_sum(anova(z, t), axis=1, keepdims=True)
+    return number, tf.concat(vectors, axis=-1)

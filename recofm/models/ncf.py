@@ -125,6 +125,46 @@ def logit(self:NeuMF, inputs, training=False):
     z = self.tower(tf.concat([P, Q], axis=1), training=training)
     return self.bias + self.out(tf.concat([p * q, z], axis=1))
 
+# %% ../../nbs/models/60_ncf.ipynb #c90d55f3
+@patch
+def of_side(self:GMF, inputs, side):
+    "The side's number (batch, 1), which is 0, and its vector (batch, k)."
+    _, v = self.table(inputs)
+    p, q = side_sums(v, self.fields)
+    number = tf.zeros_like(p[:, :1])
+    if side == 'item': return number, q
+    return number, p * tf.cast(self.out.kernel[:, 0], p.dtype)
+
+# %% ../../nbs/models/60_ncf.ipynb #5c184817
+@patch
+def tower_side(self:MLP, inputs, side):
+    "The side's number 0, no vector, and its part of the first layer."
+    _, v = self.table(inputs)
+    both = tf.concat(side_sums(v, self.fields), axis=1)
+    return 0 * both[:, :1], both[:, :0], self.tower.enter(both)
+
+@patch
+def tower_score(self:MLP, h):
+    "The score, but for the bias, of the sum of both sides' parts."
+    return self.out(self.tower.leave(h))
+
+@patch
+def tower_side(self:NeuMF, inputs, side):
+    "The side's number 0, vector (batch, k) and part of the first layer."
+    _, v = self.table(inputs)
+    p, q = side_sums(v, self.fields)
+    p, P = tf.split(p, [self.k, self.mlp_dim], axis=1)
+    q, Q = tf.split(q, [self.k, self.mlp_dim], axis=1)
+    h = self.tower.enter(tf.concat([P, Q], axis=1))
+    if side == 'item': return 0 * q[:, :1], q, h
+    return 0 * p[:, :1], p * tf.cast(self.out.kernel[:self.k, 0], p.dtype), h
+
+@patch
+def tower_score(self:NeuMF, h):
+    "The tower's share of the score, of the sum of both sides' parts."
+    z = self.tower.leave(h)
+    return tf.matmul(z, tf.cast(self.out.kernel[self.k:], z.dtype))
+
 # %% ../../nbs/models/60_ncf.ipynb #ee5d4b22
 def _check_blend(
     gmf: GMF,

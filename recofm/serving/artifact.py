@@ -80,8 +80,10 @@ def check_fit(artifact):
     if catalogue is not None: check_fingerprint(catalogue, schema)
 
 # %% ../../nbs/serving/10_artifact.ipynb #b681abf9
-pages_of = dict(recommend='recommend', predict_to='predictions',
-                evaluate='predictions', export='export')
+pages_of = dict(
+    predict_to='predictions', evaluate='predictions', similar='similar',
+    recommend='recommend', recommend_many='many', export='export',
+    instances='export')
 
 def later(artifact, name):
     "The method that a later page brings; an `AttributeError` where none does."
