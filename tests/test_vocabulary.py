@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings, strategies as st
 from recofm.data.cache import digest_of
-from recofm.data.columns import (
-    Bucketized, Categorical, MultiValued, Text, combiners)
+from recofm.data.columns import Bucketized, Categorical
+from recofm.data.several import MultiValued, Text, combiners
 from recofm.data.schema import Schema
 from recofm.data.stored import open_vocabulary, store_vocabulary
 from recofm.data.vocabulary import (

@@ -18,7 +18,7 @@ from .recommend import check_folder, check_out, learned_ratings
 from .train import data_sets, read
 from ..data.columns import names_read
 from ..data.written import write_batches
-from ..serving.folder import current, is_artifact
+from ..serving.folder import current
 
 # %% ../../nbs/cli/35_predict.ipynb #c8e0e7c7
 def reading_options() -> list:

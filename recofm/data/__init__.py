@@ -18,7 +18,7 @@ from importlib.util import spec_from_loader
 _pages = dict(
     Field='fields', as_fields='fields', Vocabulary='vocabulary',
     Categorical='columns', Numeric='columns', Bucketized='columns',
-    MultiValued='columns', Text='columns', Column='columns',
+    MultiValued='several', Text='several', Column='columns',
     register_kind='columns', read_table='tables',
     as_source='sources', Source='sources',
     Transformed='numbers', Widths='numbers', LogSquare='numbers',

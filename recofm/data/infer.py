@@ -21,9 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from .cells import as_arrow, is_number, numbers
-from recofm.data.columns import (
-    Categorical, Column, Several, between, distinct_cells, names_read,
-    sum_repeated)
+from .columns import Categorical, Column, names_read
+from .several import Several, between, distinct_cells, sum_repeated
 from .delimited import as_digits, finite_numbers
 from .fields import check_count, sides
 from .schema import (

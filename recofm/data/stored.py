@@ -10,7 +10,6 @@ __all__ = ['lists_of', 'stored_from', 'stored_name', 'file_content', 'store_voca
 import hashlib
 import re
 from pathlib import Path
-import numpy as np
 import pyarrow as pa
 from .cells import shown
 from .files import read_json, reading, write_file

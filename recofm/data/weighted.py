@@ -17,9 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from .cells import as_arrow, keys, refuse, refuse_type, shown
-from .columns import (
-    Column, Keyed, Several, Text, check_several, column_error, cut_warning,
-    register_kind, several_cure, several_field, words_in)
+from .columns import Column, Keyed, column_error, register_kind
+from recofm.data.several import (
+    Several, Text, check_several, cut_warning, several_cure, several_field,
+    words_in)
 from .fields import check_count
 from .files import array_named
 from .vocabulary import Vocabulary, count_values, lookup

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from ..data.cells import as_arrow, keys, numbers
-from ..data.columns import Column, distinct_cells, names_read
+from ..data.columns import Column, names_read
+from ..data.several import distinct_cells
 from ..data.schema import by_word, check_words, named_by, wish
 from ..data.tables import check_columns
 from ..data.weights import weights_of
