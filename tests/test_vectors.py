@@ -150,6 +150,23 @@ def test_a_tower_of_another_formula_does_not_inherit_the_sides():
     assert not models.DeepFM(fields, []).splits_at_tower()
 
 
+@pytest.mark.parametrize('policy', ['float64', 'mixed_float16'])
+@pytest.mark.parametrize('name', ['FmFM', 'FFM', 'HOFM', 'NeuMF'])
+def test_sides_of_other_precisions(name, policy):
+    options = dict(linear=False) if name == 'FFM' else {}
+    made = getattr(models, name)(fields, output_activation=None, dtype=policy,
+                                 **options)
+    randomized(made, scale=.3)
+    rng = np.random.default_rng(0)
+    x = dict(ids=rng.integers(0, sizes, (20, len(sizes))).astype('int32'),
+             values=np.ones((20, len(sizes)), 'float32'))
+    found = by_sides(made, x) if made.splits() else made.meet(
+        *(made.tower_sides(x, side) for side in ('user', 'item')))
+    tolerance = dict(float64=1e-9, mixed_float16=.02)[policy]
+    np.testing.assert_allclose(found, made.score(x)[:, 0], atol=tolerance,
+                               rtol=tolerance)
+
+
 # Retrieval
 
 numbers = st.sampled_from([-2., -1, 0, 0, 1, 1, 3])

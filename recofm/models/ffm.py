@@ -88,7 +88,8 @@ def of_side(self:FFM, inputs, side):
     length = (~item).sum() * item.sum() * self.k
     first = tf.reduce_sum(w, axis=(1, 2))[:, None]     # 0 where w has no width
     number = first + field_aware_pairs(a, self.fields)
-    if side == 'user' and not self.linear: number -= self.bias   # not added
+    if side == 'user' and not self.linear:            # no bias was added
+        number -= tf.cast(self.bias, number.dtype)
     return number, tf.reshape(met, (-1, length))
 
 @patch

@@ -90,8 +90,9 @@ def of_side(self:FwFM, inputs, side):
     "The side's number (batch, 1) and vector (batch, item fields x k)."
     w, v = self.table(inputs)
     e = field_sums(v, self.fields)
-    second = weighted_pairs(e, self.pair_weights)
-    if side == 'user': e = towards(e, self.pair_weights)
+    weights = tf.cast(self.pair_weights, e.dtype)
+    second = weighted_pairs(e, weights)
+    if side == 'user': e = towards(e, weights)
     item = np.array([f.side == 'item' for f in self.fields])
     met = tf.boolean_mask(e, item, axis=1)
     vector = tf.reshape(met, (-1, item.sum() * e.shape[2]))

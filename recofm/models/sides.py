@@ -10,6 +10,7 @@ from fastcore.basics import patch
 import numpy as np
 import tensorflow as tf
 from ..data.inputs import check_inputs, slot_fields
+from ..layers.internals import check_process
 from ..layers.table import ids_known
 from .linear import LR
 from .recommender import Recommender
@@ -84,6 +85,7 @@ def _side_scorer(self:Recommender, inputs, side, method):
 @patch
 def _of_side(self:Recommender, inputs, side, method) -> tuple:
     "What a method says of one side, as arrays."
+    check_process()
     inputs = check_inputs(inputs, self.fields)
     known, key = vars(self).setdefault('side_scorers', {}), (
         type(inputs), side, method)
@@ -136,6 +138,7 @@ def meet(self:Recommender,
     item  # The same of the items
 ) -> np.ndarray:
     "The logits of users with items by what is known of each side, (n,)."
+    check_process()
     known = vars(self).setdefault('side_scorers', {})
     if 'meet' not in known:
         open_rows = lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype)

@@ -48,7 +48,9 @@ def checksum(
 ) -> int:
     "A number that changes when the weights of a model do."
     import tensorflow as tf
+    from recofm.layers.internals import check_process
     from recofm.layers.table import own_copy
+    check_process()
     optimizer = getattr(model, 'optimizer', None)
     steps = int(optimizer.iterations.numpy()) if optimizer is not None else 0
     found = zlib.crc32(str(steps).encode())
