@@ -900,3 +900,26 @@ def test_tiny_pieces_are_encoded_together_and_mean_the_same(
                  lambda s: [*Stream(schema, s).parts()]):
         with pytest.raises(ValueError, match='piece 0, rows 0 to 49: '):
             read(text.of_pieces(pieces))
+
+
+@pytest.mark.parametrize('how', ['told', 'liked'])
+def test_columns_that_are_made_stream_beside_categories_of_parquet(
+        how, tmp_path):
+    frame = table(300).assign(day=np.repeat(['1', '2'], 150))
+    frame['liked'] = (frame.age > 40).astype(float)
+    frame = frame[frame.age.notna()].reset_index(drop=True)
+    if how == 'told':
+        for day, part in frame.groupby('day'):
+            (tmp_path/f'day={day}').mkdir()
+            part.drop(columns='day').to_parquet(
+                tmp_path/f'day={day}/rows.parquet')
+        source = as_source(tmp_path)
+    else:
+        frame.drop(columns='liked').to_parquet(tmp_path/'rows.parquet')
+        source = as_source(tmp_path/'rows.parquet').likes('age', 40)
+    taken = columns | dict(target='liked', context=['day', 'age'], numeric=[])
+    schema = Schema.fit(source, **taken)
+    for one, other in zip(joined([*schema.stream(source).parts()]),
+                          joined([*schema.stream(frame).parts()])):
+        if not isinstance(one, dict): one, other = dict(x=one), dict(x=other)
+        for name in one: np.testing.assert_array_equal(one[name], other[name])
