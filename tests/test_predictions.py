@@ -141,3 +141,16 @@ def test_groups_of_numbers_texts_and_nothing(place):
     rows['weight'] = 0.
     with pytest.raises(ValueError, match="lacks 'colour'"):
         artifact.evaluate(rows, by='colour')
+
+
+@pytest.mark.parametrize('command', ['predict', 'evaluate'])
+def test_the_rows_that_are_read_are_not_written_over(command, place):
+    file = place/f'own-{command}.csv'
+    clicks(100, 7).to_csv(file, index=False)
+    link, before = place/f'link-{command}.csv', file.read_bytes()
+    link.symlink_to(file)
+    for out in file, link:
+        with pytest.raises(SystemExit, match='to write another file than'):
+            said(command, place/'run', '--data', file, '--out', out,
+                 '--delimiter', ',')
+    assert file.read_bytes() == before
