@@ -687,6 +687,13 @@ def test_a_file_is_the_same_from_every_folder(files, schema, monkeypatch):
     assert cache_name(Stream(schema, '00.parquet')) == name
 
 
+def test_lines_of_libffm_are_the_same_from_every_folder(tmp_path, monkeypatch):
+    (tmp_path/'lines.txt').write_text('1 0:3:1 1:4:1\n0 0:2:1 1:4:1\n' * 4)
+    about = as_source(str(tmp_path/'lines.txt')).about
+    monkeypatch.chdir(tmp_path)
+    assert as_source('lines.txt').about == about
+
+
 def test_a_known_data_set_is_not_streamed():
     from argparse import Namespace
     from recofm.cli.train import check_streamed

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['few_rows', 'of_size', 'in_bunches', 'Piece', 'checked', 'as_typed', 'parquet_pieces', 'arrow_pieces', 'text_piece',
-           'common_types', 'Source', 'files_source', 'among_rows', 'frame_source', 'arrow_source', 'stream_source',
-           'as_source', 'is_lines', 'is_files', 'is_above']
+           'common_types', 'Source', 'files_source', 'from_anywhere', 'among_rows', 'frame_source', 'arrow_source',
+           'stream_source', 'as_source', 'is_lines', 'is_files', 'is_above']
 
 # %% ../../nbs/data/19_sources.ipynb #7d1d0c03
 import os
@@ -320,13 +320,15 @@ def files_source(
     text = any(typed_kind(p) is None for p in places)
     asked = (partial(_with_numbers, given, dialect, filesystem)
              if text or places[0].told else None)
-    about = [[_from_anywhere(p), *stamp] for p, stamp in stamps.items()]
+    about = [[from_anywhere(p), *stamp] for p, stamp in stamps.items()]
     skips = text and dialect.on_bad_line == 'skip'
     return Source(headers[places[0]], pieces, True, types,
                   skipped if skips else None, asked,
                   about + [repr(dialect)] * text)
 
-def _from_anywhere(place) -> str:
+def from_anywhere(
+    place # A `Place`
+) -> str:
     "Where a file lies, the same from every folder."
     return place.name if place.system else os.path.abspath(place.path)
 

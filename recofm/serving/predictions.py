@@ -35,7 +35,8 @@ def kept_columns(
     keep=None # Names; None: the keys
 ) -> list[str]:
     "The columns that stay beside the predictions, all of the source."
-    names = list(key_columns(schema) if keep is None else keep)
+    asked = key_columns(schema) if keep is None else keep
+    names = [*dict.fromkeys(asked)]
     check_names(source.names, names)
     if 'prediction' not in names: return names
     expected = "Expected keep= without 'prediction', which is the new column"
