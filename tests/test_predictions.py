@@ -46,7 +46,7 @@ def test_rows_are_read_as_the_training_read_them(place):
     from recofm.serving.artifact import Artifact
     out = place/'june.parquet'
     shown = said('predict', place/'run', '--data', place/'june.txt', '--out',
-                 out, '--keep', 'user,note')
+                 out, '--keep', 'user,note,user')
     assert shown == f'500 predictions in {out}\n'
     found, rows = pd.read_parquet(out), clicks(500, 1)
     assert list(found) == ['user', 'note', 'prediction']
@@ -106,10 +106,12 @@ def test_the_test_part_has_the_figures_of_the_report(place):
     (['--data', 'june.txt', '--out', 'x.csv', '--keep', 'prediction'],
      'lacks'),
     (['--data', 'nowhere.txt', '--out', 'x.csv'], 'No such file'),
+    (['--data', 'june.txt', '--out', 'run.csv'], "Is a directory: 'run.csv'"),
     (['--data', 'june.txt', '--out', 'x.csv', '--delim', ';'], '2')])
 def test_mistakes_are_named_and_leave_nothing(
         words, message, place, monkeypatch):
     monkeypatch.chdir(place)
+    (place/'run.csv').mkdir(exist_ok=True)
     before = sorted(place.rglob('*'))
     with pytest.raises(SystemExit, match=message):
         said('predict', 'run', *words)
@@ -141,3 +143,16 @@ def test_groups_of_numbers_texts_and_nothing(place):
     rows['weight'] = 0.
     with pytest.raises(ValueError, match="lacks 'colour'"):
         artifact.evaluate(rows, by='colour')
+
+
+@pytest.mark.parametrize('command', ['predict', 'evaluate'])
+def test_the_rows_that_are_read_are_not_written_over(command, place):
+    file = place/f'own-{command}.csv'
+    clicks(100, 7).to_csv(file, index=False)
+    link, before = place/f'link-{command}.csv', file.read_bytes()
+    link.symlink_to(file)
+    for out in file, link:
+        with pytest.raises(SystemExit, match='to write another file than'):
+            said(command, place/'run', '--data', file, '--out', out,
+                 '--delimiter', ',')
+    assert file.read_bytes() == before

@@ -687,6 +687,13 @@ def test_a_file_is_the_same_from_every_folder(files, schema, monkeypatch):
     assert cache_name(Stream(schema, '00.parquet')) == name
 
 
+def test_lines_of_libffm_are_the_same_from_every_folder(tmp_path, monkeypatch):
+    (tmp_path/'lines.txt').write_text('1 0:3:1 1:4:1\n0 0:2:1 1:4:1\n' * 4)
+    about = as_source(str(tmp_path/'lines.txt')).about
+    monkeypatch.chdir(tmp_path)
+    assert as_source('lines.txt').about == about
+
+
 def test_a_known_data_set_is_not_streamed():
     from argparse import Namespace
     from recofm.cli.train import check_streamed
@@ -900,3 +907,26 @@ def test_tiny_pieces_are_encoded_together_and_mean_the_same(
                  lambda s: [*Stream(schema, s).parts()]):
         with pytest.raises(ValueError, match='piece 0, rows 0 to 49: '):
             read(text.of_pieces(pieces))
+
+
+@pytest.mark.parametrize('how', ['told', 'liked'])
+def test_columns_that_are_made_stream_beside_categories_of_parquet(
+        how, tmp_path):
+    frame = table(300).assign(day=np.repeat(['1', '2'], 150))
+    frame['liked'] = (frame.age > 40).astype(float)
+    frame = frame[frame.age.notna()].reset_index(drop=True)
+    if how == 'told':
+        for day, part in frame.groupby('day'):
+            (tmp_path/f'day={day}').mkdir()
+            part.drop(columns='day').to_parquet(
+                tmp_path/f'day={day}/rows.parquet')
+        source = as_source(tmp_path)
+    else:
+        frame.drop(columns='liked').to_parquet(tmp_path/'rows.parquet')
+        source = as_source(tmp_path/'rows.parquet').likes('age', 40)
+    taken = columns | dict(target='liked', context=['day', 'age'], numeric=[])
+    schema = Schema.fit(source, **taken)
+    for one, other in zip(joined([*schema.stream(source).parts()]),
+                          joined([*schema.stream(frame).parts()])):
+        if not isinstance(one, dict): one, other = dict(x=one), dict(x=other)
+        for name in one: np.testing.assert_array_equal(one[name], other[name])

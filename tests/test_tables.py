@@ -544,3 +544,14 @@ def test_a_mistake_about_files_is_one_line(words, said, tmp_path):
     with pytest.raises(SystemExit) as e: main(line)
     assert said in e.value.code and len(e.value.code.splitlines()) == 1
     assert not (tmp_path/'out').exists()
+
+
+def test_links_to_folders_and_a_mark_before_a_remark_are_read(tmp_path):
+    (tmp_path/'lake').mkdir()
+    (tmp_path/'away').mkdir()
+    (tmp_path/'away/x.csv').write_text('\ufeff# a,b\nuser,n\nu,1\n', 'utf-8')
+    (tmp_path/'lake/day=1').symlink_to(tmp_path/'away')
+    (tmp_path/'away/up').symlink_to(tmp_path/'lake')
+    for rows in (as_source(tmp_path/'lake', comment='#')[['user', 'n', 'day']],
+                 read_table(tmp_path/'lake', comment='#')):
+        assert rows.values.tolist() == [['u', '1', '1']]

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['keep', 'scores', 'by', 'figures', 'reading_options', 'add_predict', 'add_evaluate', 'as_trained', 'check_given',
-           'settled', 'asked_rows', 'lines_as_trained', 'loaded', 'predict', 'evaluate', 'write_table', 'as_printed']
+           'settled', 'asked_rows', 'lines_as_trained', 'loaded', 'predict', 'check_unread', 'evaluate', 'write_table',
+           'as_printed']
 
 # %% ../../nbs/cli/35_predict.ipynb #e18c2c21
 from argparse import Namespace
@@ -103,12 +104,19 @@ def predict(args):
     n = artifact.predict_to(args.out, rows, keep)
     print(f'{n:,} predictions in {args.out}')
 
+def check_unread(file, rows):
+    "A `ValueError` where the file to be written is one of those read."
+    from recofm.data.sources import as_source
+    from recofm.serving.predictions import check_other
+    check_other(file, as_source(rows))
+
 def evaluate(args):
     "Print the metrics of a model on rows with a target."
     check_given(args, 'data')
     args = settled(args)
     artifact = loaded(args.folder)
     rows = asked_rows(args, artifact.schema)
+    if args.out: check_unread(args.out, rows)
     task = 'rating' if learned_ratings(args.folder) else None
     found = artifact.evaluate(rows, args.by, task)
     if args.out: write_table(args.out, found)

@@ -14,7 +14,7 @@ import atexit
 import csv
 import io
 import re
-from codecs import getincrementaldecoder, lookup
+from codecs import BOM_UTF8, getincrementaldecoder, lookup
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from threading import Event
@@ -154,9 +154,12 @@ def by_lines(change: Callable) -> Callable:
 
 def without_remarks(sign: str) -> Callable:
     "Of whole lines, those that do not begin with a sign."
-    begin = sign.encode()
+    begin, first = sign.encode(), True
     remark = re.compile(rb'(?m)^' + re.escape(begin) + rb'[^\n]*(?:\n|\Z)')
     def change(lines):
+        nonlocal first
+        if first: lines = lines.removeprefix(BOM_UTF8)
+        first = first and not lines
         there = lines.startswith(begin) or b'\n' + begin in lines
         return remark.sub(b'', lines) if there else lines
     return change

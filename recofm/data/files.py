@@ -252,6 +252,7 @@ def whole_file(
 ):
     "A path to write to, which becomes the file if no error comes."
     file = Path(file)
+    if file.is_dir(): raise IsADirectoryError(21, 'Is a directory', str(file))
     part = file.with_name(f'.{file.name}.{uuid4().hex[:8]}.part')
     try:
         yield part

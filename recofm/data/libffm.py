@@ -23,7 +23,7 @@ from .files import reading, write_file
 from .delimited import as_place
 from .matrices import as_matrix
 from .places import check_unchanged
-from .sources import Piece, Source
+from .sources import Piece, Source, from_anywhere
 
 # %% ../../nbs/data/39_libffm.ipynb #a14b73cb
 largest = float(np.finfo('float32').max)
@@ -495,4 +495,4 @@ def libffm_source(
     types = pa.schema(dict(label=pa.float64()) | text)
     pieces = [Piece(str(path), None, read)]
     return Source(names, pieces, types=types,
-                  about=[[str(path), *stamp], names])
+                  about=[[from_anywhere(place), *stamp], names])

@@ -110,12 +110,18 @@ def is_note(path, folder) -> bool:
     below = os.path.relpath(path, folder).split(os.sep)
     return any(part.startswith(('.', '_')) for part in below)
 
+def _below(folder, way=()):
+    "The files below a folder of this machine, but for notes; links count."
+    real = os.path.realpath(folder)
+    if real in way: return           # a link leads back to where it lies
+    for file in os.scandir(folder):
+        if is_note(file.path, folder): continue
+        if file.is_dir(): yield from _below(file.path, (*way, real))
+        else: yield file.path
+
 def _local(name) -> list[Place]:
     "The files of this machine that a name stands for."
-    if os.path.isdir(name):
-        found = [os.path.join(at, file) for at, _, files in os.walk(name)
-                 for file in files]
-        found = [path for path in found if not is_note(path, name)]
+    if os.path.isdir(name): found = [*_below(name)]
     elif is_pattern(name) and not os.path.exists(name):
         found = [p for p in glob(name, recursive=True) if os.path.isfile(p)]
     else: return [Place(name, name)]

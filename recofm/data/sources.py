@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['few_rows', 'of_size', 'in_bunches', 'Piece', 'checked', 'as_typed', 'parquet_pieces', 'arrow_pieces', 'text_piece',
-           'common_types', 'Source', 'files_source', 'among_rows', 'frame_source', 'arrow_source', 'stream_source',
-           'as_source', 'is_lines', 'is_files', 'is_above']
+           'common_types', 'Source', 'files_source', 'from_anywhere', 'among_rows', 'frame_source', 'arrow_source',
+           'stream_source', 'as_source', 'is_lines', 'is_files', 'is_above']
 
 # %% ../../nbs/data/19_sources.ipynb #7d1d0c03
 import os
@@ -87,6 +87,14 @@ class Piece:
         found = read(list(columns), size)
         return of_size((b.select(list(columns)) for b in found), size)
 
+    def changed(self,
+        change: Callable # Of a way to read, names of columns and a size
+    ):
+        "The piece, whose batches a function makes, however it is read."
+        coded = self.read_coded and partial(change, self.read_coded)
+        return replace(self, read=partial(change, self.read),
+                       read_coded=coded)
+
 def checked(
     batches, place,
     types=None, # That all files have; None: no other file
@@ -127,7 +135,8 @@ def parquet_pieces(place, stamp, types=None) -> list[Piece]:
         footer = _footer(place, stamp)
         rows = [footer.row_group(i).num_rows
                 for i in range(footer.num_row_groups)]
-    text = [n for n in types.names if _is_text(types.field(n))] if types else []
+    told = dict(place.told)     # of its folders, and so not in the file
+    text = [f.name for f in types or () if _is_text(f) and f.name not in told]
     def read(i, coded):
         return partial(_read_group, place, stamp, i, types, coded)
     return [Piece(f'{place}, row group {i}', n, read(i, ()), read(i, text))
@@ -240,10 +249,9 @@ def _pieces(place, stamp, types, dialect, skipped) -> list[Piece]:
     elif kind == 'Arrow': found = arrow_pieces(place, stamp, types)
     else: found = [text_piece(place, stamp, types, dialect, skipped)]
     if not place.told: return found
-    return [replace(p, read=partial(_read_told, p.read, place, dialect))
-            for p in found]
+    return [p.changed(partial(_read_told, place, dialect)) for p in found]
 
-def _read_told(read, place, dialect, columns, size):
+def _read_told(place, dialect, read, columns, size):
     "The batches of a piece, with the columns that folders tell."
     told = dict(place.told)
     for batch in read([n for n in columns if n not in told], size):
@@ -312,13 +320,15 @@ def files_source(
     text = any(typed_kind(p) is None for p in places)
     asked = (partial(_with_numbers, given, dialect, filesystem)
              if text or places[0].told else None)
-    about = [[_from_anywhere(p), *stamp] for p, stamp in stamps.items()]
+    about = [[from_anywhere(p), *stamp] for p, stamp in stamps.items()]
     skips = text and dialect.on_bad_line == 'skip'
     return Source(headers[places[0]], pieces, True, types,
                   skipped if skips else None, asked,
                   about + [repr(dialect)] * text)
 
-def _from_anywhere(place) -> str:
+def from_anywhere(
+    place # A `Place`
+) -> str:
     "Where a file lies, the same from every folder."
     return place.name if place.system else os.path.abspath(place.path)
 
@@ -497,7 +507,7 @@ def likes(self:Source,
     names = [n for n in self.names if n != name] + [name]
     types = self.types and pa.schema({n: pa.float32() if n == name else
                                       self.types.field(n).type for n in names})
-    pieces = [replace(p, read=partial(_with_likes, p, column, above, name))
+    pieces = [p.changed(partial(_with_likes, p.place, column, above, name))
               for p in self.pieces]
     def asked(numbers):
         also = [column if n == name else n for n in [*numbers, column]]
@@ -506,12 +516,12 @@ def likes(self:Source,
     about = self.about and [*self.about, [column, above, name]]
     return Source(names, pieces, self.again, types, self._skipped, asked, about)
 
-def _with_likes(piece, column, above, name, columns, size):
+def _with_likes(place, column, above, name, read, columns, size):
     "The batches of a piece, with a column that is made of another."
     own, at = [n for n in columns if n != name], 0
     also = [column] if name in columns else []
-    for batch in piece.batches([*dict.fromkeys([*own, *also])], size):
-        with among_rows(piece.place, at, batch.num_rows):
+    for batch in read([*dict.fromkeys([*own, *also])], size):
+        with among_rows(place, at, batch.num_rows):
             made = {n: pa.array(is_above(batch[n], n, above)) for n in also}
         arrays = [made[column] if n == name else batch[n] for n in columns]
         at += batch.num_rows

@@ -23,8 +23,9 @@ from .tables import check_names
 
 # %% ../../nbs/data/50_splits.ipynb #324fc1fc
 def part_sizes(
-    n,         # rows
-    fractions  # shares of the parts: positive, summing to 1
+    n,           # rows
+    fractions,   # shares of the parts: positive, summing to 1
+    what='rows'  # that are counted, for the message
 ):
     "How many rows each part gets; ValueError where one would be empty."
     shares = np.asarray(fractions, float)
@@ -37,8 +38,8 @@ def part_sizes(
     most_owed = np.argsort(sizes - exact, kind='stable')
     sizes[most_owed[:n - sizes.sum()]] += 1
     if sizes.all(): return sizes
-    expected = f'Expected enough rows for each of the fractions {fractions}'
-    received = f'{n} rows, so parts of {sizes.tolist()}'
+    expected = f'Expected enough {what} for each of the fractions {fractions}'
+    received = f'{n} {what}, so parts of {sizes.tolist()}'
     raise ValueError(f'{expected}; Received: {received}')
 
 # %% ../../nbs/data/50_splits.ipynb #f84fd004
@@ -224,7 +225,7 @@ def file_of(piece) -> str:
 def split_files(source, fractions) -> tuple:
     "The files of a source in their order, the last ones in the last part."
     files = [*dict.fromkeys(map(file_of, source.pieces))]
-    sizes = part_sizes(len(files), fractions)
+    sizes = part_sizes(len(files), fractions, 'files')
     part_of = dict(zip(files, np.repeat(np.arange(len(sizes)), sizes)))
     part = np.repeat([part_of[file_of(p)] for p in source.pieces],
                      [p.rows for p in source.pieces])

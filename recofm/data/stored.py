@@ -86,6 +86,7 @@ def open_vocabulary(
 ) -> Vocabulary:
     "The vocabulary in a file, which stays on the disk until it is read."
     with reading(file, 'a vocabulary as it was stored'):
+        open(file, 'rb').close()         # says plainly what is wrong
         with pa.memory_map(str(file)) as mapped:
             if sha256: check_content(mapped.read_buffer(), sha256)
             mapped.seek(0)
