@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['check_kinds', 'forms_of', 'input_names', 'Halves', 'Bytes', 'tables_of', 'smaller', 'Served', 'Shelf']
 
-# %% ../../nbs/serving/28_served.ipynb #deb5dc01
+# %% ../../nbs/serving/28_served.ipynb #98947aa2
+from pathlib import Path
 import re
 from fastcore.basics import patch
 import numpy as np
@@ -98,7 +99,7 @@ def smaller(table, weights: int, kind: str):
     if kind == 'float16' or table.shape[1] == weights: return Halves(table)
     return Bytes(table, weights)
 
-# %% ../../nbs/serving/28_served.ipynb #6f7de063
+# %% ../../nbs/serving/28_served.ipynb #2f6f4335
 class Served(tf.Module):
     "A model with the twins of its columns before it."
     def __init__(self,
@@ -109,7 +110,7 @@ class Served(tf.Module):
         super().__init__()
         columns, keys = artifact.schema.columns, Tables(folder)
         check_kinds(columns)
-        self.artifact = artifact
+        self.artifact, self.folder = artifact, folder
         self.twins = [c.graph(keys) for c in columns]
         found = tables_of(artifact.model) if kind else []
         self.readers = [smaller(*table, kind) for table in found]
@@ -167,10 +168,10 @@ def signature(self:Served,
     program = tf.function(call, autograph=False)
     return program.get_concrete_function(**specs, **more)
 
-# %% ../../nbs/serving/28_served.ipynb #4e497e6e
+# %% ../../nbs/serving/28_served.ipynb #0f02e186
 class Shelf(tf.Module):
     "The items of a catalogue in a program."
-    def __init__(self, catalogue):
+    def __init__(self, catalogue, file=None): # For the text of the keys
         super().__init__()
         hold = lambda x: tf.Variable(x, trainable=False)
         inputs, items = catalogue.item_inputs, catalogue.items
@@ -178,7 +179,7 @@ class Shelf(tf.Module):
         self.form = 'whole' if items.whole else 'text'
         self.keys = hold(as_tensor(items.values.tolist(), self.form))
         self.labels = hold(tf.constant(catalogue.labels, tf.string))
-        self.places = table_of(items)
+        self.places = table_of(items, file)
 
     def without(self, scores, keys):
         "The scores of all items, -inf for these keys."
@@ -231,13 +232,14 @@ def slot_order(self:Served) -> np.ndarray:
     item = np.array([f.side == 'item' for f in fields])[slot_fields(fields)]
     return np.argsort(np.argsort(item, kind='stable'))
 
-# %% ../../nbs/serving/28_served.ipynb #efbc8dc7
+# %% ../../nbs/serving/28_served.ipynb #6477839a
 @patch
 def signatures(self:Served, k: int=10) -> dict:
     "Scores of rows, and the best k items where there is a catalogue."
     found = dict(serving_default=self.signature(self.serve, self.twins))
     if (catalogue := self.artifact.catalogue) is None: return found
-    self.shelf = Shelf(catalogue)
+    file = self.folder and Path(self.folder, 'items.txt')
+    self.shelf = Shelf(catalogue, file)
     form = 'wholes' if self.shelf.form == 'whole' else 'text'
     dtype, _ = forms[form]
     exclude = tf.TensorSpec([None, None], dtype, 'exclude')
