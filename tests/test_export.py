@@ -187,16 +187,20 @@ def served(artifact, folder, rows, **options):
 
 def test_a_column_known_in_training_only_is_no_input(tmp_path):
     from recofm.models import FM
+    "Names that Python or TensorFlow would not take are others there."
     frame = table()[['user', 'item', 'age', 'liked']]
     frame = frame.assign(place=rng.integers(1, 5, n))
+    frame['film class'] = frame['class'] = frame.age
     schema = Schema.fit(frame, 'liked', user='user', item='item', dim=4,
-                        context=['place', 'age'], numeric='age',
+                        context=['place', 'age', 'class', 'film class'],
+                        numeric=['age', 'class', 'film class'],
                         at_scoring=dict(place=1))
     artifact = Artifact(FM(schema.fields), schema)
     artifact.model.table.table.assign(rng.normal(
         size=artifact.model.table.table.shape))
     rows = frame.drop(columns='place')
-    assert set(artifact.instances(rows)[0]) == {'user', 'item', 'age'}
+    names = {'user', 'item', 'age', 'input_class', 'film_class'}
+    assert set(artifact.instances(rows)[0]) == names
     scores = served(artifact, tmp_path/'served', rows)
     np.testing.assert_array_equal(scores, artifact.score(rows))
     assert (scores != artifact.score(frame)).any()
