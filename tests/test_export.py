@@ -2,7 +2,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +9,7 @@ import pytest
 
 from recofm.data import Schema
 from recofm.data.columns import has_twin, kinds
-from recofm.serving import Artifact, Catalogue
+from recofm.serving import Artifact
 
 rng = np.random.default_rng(3)
 n = 1000
@@ -54,18 +53,23 @@ words = dict(
     max_values=dict(genres=2, title=4), combiner=dict(title='sqrtn'))
 
 
-def fitted(frame, model='DeepFM', **arguments):
-    "A schema of every kind, and a model that has seen some of its rows."
-    import keras
-    from recofm import models
-    keras.utils.set_random_seed(0)
-    schema = Schema.fit(
+def fitted_schema(frame):
+    "A schema of every kind."
+    return Schema.fit(
         frame, 'liked', user=['user', 'age', 'member', 'clicked', 'watched'],
         item=['item', 'price', 'dated', 'tags', 'genres', 'image', 'title',
               'plot'], min_count=dict(user=12, plot=2), dim=4,
         context=['seen', 'score', 'rank', 'device', 'zone', 'country', 'both',
                  'all'], **words)
-    model = getattr(models, model)(schema.fields, **arguments)
+
+
+def fitted(frame):
+    "The same and a model that has seen some of its rows."
+    import keras
+    from recofm.models import DeepFM
+    keras.utils.set_random_seed(0)
+    schema = fitted_schema(frame)
+    model = DeepFM(schema.fields)
     model.compile()
     model.fit(schema.batches(frame[:200], 50), verbose=0)
     return Artifact(model, schema)
@@ -141,6 +145,34 @@ def test_a_killed_export_leaves_nothing_and_is_no_obstacle(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ['served']
 
 
+encode = """
+import sys
+for name in ('tensorflow', 'keras'):
+    sys.modules[name] = None    # whoever imports it fails
+import numpy as np
+import pandas as pd
+from recofm.data import Schema
+folder = sys.argv[1]
+rows = pd.read_pickle(folder + '/rows.pkl')
+np.savez(folder + '/found.npz', **Schema.load(folder).inputs(rows))
+"""
+
+
+@pytest.mark.filterwarnings('ignore:Field .*rows hold more than')
+def test_rows_are_encoded_without_tensorflow(tmp_path):
+    "As an ONNX file wants them, of every kind."
+    frame = table()
+    schema = fitted_schema(frame)
+    schema.save(tmp_path)
+    frame.to_pickle(tmp_path/'rows.pkl')
+    command = [sys.executable, '-W', 'ignore', '-c', encode, str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert run.returncode == 0, run.stderr
+    found, expected = np.load(tmp_path/'found.npz'), schema.inputs(frame)
+    for what in ('ids', 'values'):
+        np.testing.assert_array_equal(found[what], expected[what])
+
+
 def served(artifact, folder, rows, **options):
     "Scores of rows by the signature of an export, loaded again."
     import tensorflow as tf
@@ -155,16 +187,20 @@ def served(artifact, folder, rows, **options):
 
 def test_a_column_known_in_training_only_is_no_input(tmp_path):
     from recofm.models import FM
+    "Names that Python or TensorFlow would not take are others there."
     frame = table()[['user', 'item', 'age', 'liked']]
     frame = frame.assign(place=rng.integers(1, 5, n))
+    frame['film class'] = frame['class'] = frame.age
     schema = Schema.fit(frame, 'liked', user='user', item='item', dim=4,
-                        context=['place', 'age'], numeric='age',
+                        context=['place', 'age', 'class', 'film class'],
+                        numeric=['age', 'class', 'film class'],
                         at_scoring=dict(place=1))
     artifact = Artifact(FM(schema.fields), schema)
     artifact.model.table.table.assign(rng.normal(
         size=artifact.model.table.table.shape))
     rows = frame.drop(columns='place')
-    assert set(artifact.instances(rows)[0]) == {'user', 'item', 'age'}
+    names = {'user', 'item', 'age', 'input_class', 'film_class'}
+    assert set(artifact.instances(rows)[0]) == names
     scores = served(artifact, tmp_path/'served', rows)
     np.testing.assert_array_equal(scores, artifact.score(rows))
     assert (scores != artifact.score(frame)).any()

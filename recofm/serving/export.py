@@ -17,7 +17,7 @@ from ..data.schema import rows_with
 from .folder import check_writable, locked, sync, sync_one
 from .recommend import Artifact
 
-# %% ../../nbs/serving/30_export.ipynb #bc292157
+# %% ../../nbs/serving/30_export.ipynb #f60d028c
 formats = 'saved_model', 'onnx'
 table_types = 'float16', 'int8'
 
@@ -34,6 +34,9 @@ def check_export(
         expected = f"Expected tables to be one of {table_types}, or None"
         received = f'{tables!r}, with format {format!r}'
         raise ValueError(f"{expected} and for ONNX always. Received {received}")
+    if format == 'onnx' and not find_spec('tf2onnx'):
+        said = "ONNX needs tf2onnx: pip install 'recofm[export]'"
+        raise ImportError(said, name='tf2onnx')
     odd = [f'{c.name!r} of kind {type(c).__name__}' for c in schema.columns
            if not has_twin(type(c))]
     if not odd or format == 'onnx': return
