@@ -6,11 +6,11 @@
 __all__ = ['tasks', 'part_names', 'model_class', 'Task', 'squared_error', 'check_parts', 'make_parts', 'own_parts',
            'numbers_read', 'read_as', 'Validation', 'progressive', 'drops_out', 'progressive_line', 'Progress',
            'epoch_line', 'begin', 'encoded', 'batches_of', 'watchers', 'weighed', 'have_weights', 'metrics_by_weight',
-           'learn', 'bars', 'of_size', 'fitted', 'OneHotRidge', 'simple_models', 'some_of', 'OnSample', 'reports_of',
-           'on_some', 'measure', 'curves', 'drawn', 'metrics_of', 'ended', 'as_bytes', 'files', 'progressive_in',
-           'begun_files', 'check_arguments', 'check_all', 'prepared', 'catalogue_of', 'fingerprint_of', 'state_about',
-           'state_file', 'introduced', 'where_from', 'stopped', 'reported', 'as_text', 'put_beside', 'shown_place',
-           'saved_line', 'run']
+           'learn', 'bars', 'of_size', 'fitted', 'OneHotRidge', 'simple_means', 'simple_models', 'some_of', 'OnSample',
+           'OnPairs', 'reports_of', 'on_some', 'on_streams', 'in_memory', 'measure', 'curves', 'drawn', 'metrics_of',
+           'ended', 'as_bytes', 'files', 'progressive_in', 'begun_files', 'check_arguments', 'check_all', 'prepared',
+           'catalogue_of', 'fingerprint_of', 'state_about', 'state_file', 'introduced', 'where_from', 'stopped',
+           'reported', 'as_text', 'put_beside', 'shown_place', 'saved_line', 'run']
 
 # %% ../../nbs/runs/10_run.ipynb #dba43b19
 import hashlib
@@ -36,12 +36,13 @@ from ..data.files import one_line
 from ..data.columns import names_read
 from ..data.schema import Schema, asked_columns, named_by
 from ..data.sources import Source, as_source
+from ..data.streams import joined
 from ..data.splits import chosen, split
 from ..data.tables import as_frame, check_columns
 from ..data.weights import balanced, weights_of
 from ..evaluation.baselines import (
     GlobalMean, ItemMean, OneHotLogistic, cell_types, part_reports)
-from ..evaluation.metrics import auc, logloss, report, rmse
+from ..evaluation.metrics import auc, logloss, rmse
 from ..models.recommender import RunningAUC
 from ..serving.artifact import Artifact
 from ..serving.catalogue import Catalogue
@@ -53,7 +54,8 @@ from ..training.optimizers import SparseAdam
 from ..training.resuming import Resume
 from ..training.states import check_minutes, read_state
 from .settings import Settings, check_settings, nearest
-from sklearn.linear_model import Ridge
+from scipy.sparse import csr_array
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import mean_squared_error
 
 # %% ../../nbs/runs/10_run.ipynb #15cfe514
@@ -355,14 +357,17 @@ class OneHotRidge(OneHotLogistic):
         return self.model.predict(frame[self.columns])
 
 # %% ../../nbs/runs/10_run.ipynb #95f24608
+def simple_means(item) -> dict:
+    "The simplest models by name, not fit yet."
+    means = {'global mean': GlobalMean()}
+    return means | {'item mean': ItemMean(item)} if item else means
+
 def simple_models(task, item, columns) -> dict:
     "The models to stand beside the trained one, by name, not fit yet."
-    models = {'global mean': GlobalMean()}
-    if item: models['item mean'] = ItemMean(item)
     regressions = dict(click=('logistic regression', OneHotLogistic),
                        rating=('ridge regression', OneHotRidge))
     name, kind = regressions[task]
-    return models | {name: kind(columns)}
+    return simple_means(item) | {name: kind(columns)}
 
 # %% ../../nbs/runs/10_run.ipynb #90208e45
 def some_of(source, rows=200_000):
@@ -372,18 +377,52 @@ def some_of(source, rows=200_000):
 
 class OnSample:
     "A model that is fit on some rows of a source, and predicts all of them."
-    def __init__(self, model, rows=200_000): self.model, self.rows = model, rows
+    def __init__(self, model, columns, rows=200_000):
+        self.model, self.columns, self.rows = model, columns, rows
 
     def fit(self, source, *names):
         "Fit on some of the rows; returns itself."
-        some = some_of(source, self.rows)
-        self.model.fit(some[some.names], *names)
+        read = dict.fromkeys([*self.columns, *(n for n in names if n)])
+        self.model.fit(some_of(source, self.rows)[[*read]], *names)
         return self
 
     def predict(self, source):
         "The prediction of each row, (rows,)."
-        tables = map(as_frame, source.batches())
+        tables = map(as_frame, source.batches(self.columns))
         return np.concatenate([self.model.predict(t) for t in tables])
+
+# %% ../../nbs/runs/10_run.ipynb #0e50aa9c
+class OnPairs:
+    "A linear model of scikit-learn on the pairs that a schema makes."
+    def __init__(self, model, fields):
+        begin = np.cumsum([0, *(f.size for f in fields)])
+        slots = [f.slots for f in fields]
+        self.model, self.size = model, int(begin[-1])
+        self.first = np.repeat(begin[:-1], slots)
+
+    def rows(self, x) -> csr_array:
+        "A model's inputs as sparse rows, an id of a field a column."
+        ids, values = (x['ids'], x['values']) if isinstance(x, dict) else (x, 1.)
+        values = np.array(np.broadcast_to(values, ids.shape), 'float32')
+        begin = np.arange(len(ids) + 1) * ids.shape[1]
+        all_ids = (ids + self.first).ravel()
+        found = csr_array((values.ravel(), all_ids, begin),
+                          (len(ids), self.size))
+        found.sum_duplicates()
+        return found
+
+    def fit(self, stream):
+        "Fit on the rows of a stream; returns itself."
+        x, y, *weights = joined([*stream.parts()])
+        self.model.fit(self.rows(x), y.ravel(), *weights)
+        return self
+
+    def predict(self, stream):
+        "The probability of a 1, or the number, of each row, (rows,)."
+        rows = (self.rows(x) for x, *_ in stream.parts())
+        if not hasattr(self.model, 'predict_proba'):
+            return np.concatenate([self.model.predict(r) for r in rows])
+        return np.concatenate([self.model.predict_proba(r)[:, 1] for r in rows])
 
 # %% ../../nbs/runs/10_run.ipynb #8d9ae651
 def reports_of(models, parts, target, task, weight=None) -> tuple:
@@ -400,6 +439,32 @@ def on_some(parts, batches, schema) -> tuple:
     some = some_of(parts['train'])
     return parts | dict(train=some), batches | dict(train=schema.stream(some))
 
+# %% ../../nbs/runs/10_run.ipynb #5ac40ab4
+def on_streams(task, item, schema, parts, batches) -> dict:
+    "What fits each simple model on a training part that is streamed."
+    columns = {'global mean': [schema.label], 'item mean': [item]}
+    how = parts['train'], schema.label, schema.weight
+    def mean(model, read): return lambda: OnSample(model, read).fit(*how).predict
+    found = {name: mean(model, columns[name])
+             for name, model in simple_means(item).items()}
+    kinds = dict(
+        click=('logistic regression', LogisticRegression(solver='newton-cg')),
+        rating=('ridge regression', Ridge(5.)))
+    name, kind = kinds[task]
+    by_rows = {id(part): batches[n] for n, part in parts.items()}
+    def regression():
+        fit = OnPairs(kind, schema.fields).fit(batches['train'])
+        return lambda part: fit.predict(by_rows[id(part)])
+    return found | {name: regression}
+
+def in_memory(task, item, schema, parts) -> dict:
+    "The same where the training part is a table."
+    how = parts['train'], schema.label, schema.weight
+    def fit(model): return lambda: model.fit(*how).predict
+    models = simple_models(task, item, schema.columns)
+    return {name: fit(model) for name, model in models.items()}
+
+# %% ../../nbs/runs/10_run.ipynb #faf9562c
 def measure(
     model, schema, # That were fit together
     parts,         # Tables by name, 'train' among them
@@ -408,17 +473,13 @@ def measure(
 ) -> tuple:
     "Metrics of the model and of simple ones, by (part, metric); what failed."
     items = [c.name for c in schema.columns if c.side == 'item']
-    batches = batches or encoded(parts, schema)
-    learned, whole = parts['train'], not hasattr(parts['train'], 'pieces')
-    if not whole: parts, batches = on_some(parts, batches, schema)
+    batches, item = batches or encoded(parts, schema), next(iter(items), None)
+    if hasattr(parts['train'], 'pieces'):
+        parts, batches = on_some(parts, batches, schema)
+        models = on_streams(task, item, schema, parts, batches)
+    else: models = in_memory(task, item, schema, parts)
     by_rows = {id(part): batches[name] for name, part in parts.items()}
     def own(): return lambda part: model.predict(by_rows[id(part)], verbose=0)
-    def fit(other):
-        how = learned, schema.label, schema.weight
-        return lambda: other.fit(*how).predict
-    simple = simple_models(task, next(iter(items), None), schema.columns)
-    models = {name: fit(other if whole else OnSample(other))
-              for name, other in simple.items()}
     models[type(model).__name__] = own
     return reports_of(models, parts, schema.label, task, schema.weight)
 
