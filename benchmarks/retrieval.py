@@ -91,12 +91,17 @@ def lists_of_all(artifact, some, scored, turns=5):
 
 
 def same(artifact, some):
-    "For how many of some users the list of all is that of one."
-    together = artifact.recommend_many()
+    "For how many of some users the list of all is that of one; of all scores."
+    together, c = artifact.recommend_many(), artifact.catalogue
     lists = dict(list(together.groupby('user', sort=False).item))
-    keys = artifact.catalogue.users.values[:some]
-    return sum(artifact.recommend(user).item.tolist() == lists[user].tolist()
-               for user in keys)
+    of_all = [lists[user].tolist() for user in c.users.values[:some]]
+    alone = [artifact.recommend(user).item.tolist()
+             for user in c.users.values[:some]]
+    moment = page.encode_context(artifact.schema, None)
+    scored = [c.items.values[items].tolist() for _, items, _ in
+              page.lists_by_scores(artifact, range(some), 10, False, moment)]
+    return dict(same=sum(map(list.__eq__, of_all, alone)), of=some,
+                same_by_scores=sum(map(list.__eq__, of_all, scored)))
 
 
 def of_a_million(d=16, items=1_000_000):
@@ -130,7 +135,7 @@ def main():
     for name, (make, options, some, scored, turns) in asked.items():
         artifact = artifact_of(make, frame, schema, catalogue, *options)
         found[name] = lists_of_all(artifact, some, scored, turns)
-        found[name] |= dict(same=same(artifact, some), of=some)
+        found[name] |= same(artifact, some)
         print(name, {k: round(v, 4) for k, v in found[name].items()})
     text = json.dumps(found, indent=1)
     Path(__file__).with_name('retrieval.json').write_text(text + '\n')
