@@ -17,7 +17,7 @@ from ..data.schema import rows_with
 from .folder import check_writable, locked, sync, sync_one
 from .recommend import Artifact
 
-# %% ../../nbs/serving/30_export.ipynb #f60d028c
+# %% ../../nbs/serving/30_export.ipynb #5c45d14f
 formats = 'saved_model', 'onnx'
 table_types = 'float16', 'int8'
 
@@ -41,7 +41,8 @@ def check_export(
            if not has_twin(type(c))]
     if not odd or format == 'onnx': return
     expected = "Expected columns of kinds with a twin in TensorFlow"
-    raise ValueError(f"{expected}. Received {', '.join(odd)}, which have none")
+    received = f"Received {', '.join(odd)}, which have none"
+    raise ValueError(f"{expected}. {received}: the format 'onnx' takes them")
 
 # %% ../../nbs/serving/30_export.ipynb #ae70cdc6
 def check_versions(
