@@ -930,3 +930,41 @@ def test_columns_that_are_made_stream_beside_categories_of_parquet(
                           joined([*schema.stream(frame).parts()])):
         if not isinstance(one, dict): one, other = dict(x=one), dict(x=other)
         for name in one: np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_a_file_that_changes_is_seen_though_its_numbers_are_asked_for(
+        schema, tmp_path):
+    file, rows = tmp_path/'rows.csv', table(60)
+    rows[:50].to_csv(file, index=False)
+    for noted in as_source(tmp_path), as_source(tmp_path).counted():
+        rows.to_csv(file, index=False)
+        with pytest.raises(ValueError, match='it was at first'):
+            schema.stream(noted).target
+        rows[:50].to_csv(file, index=False)
+
+
+def test_a_new_file_is_none_of_a_source_that_was_noted(schema, tmp_path):
+    rows = table(60)
+    rows[:50].to_csv(tmp_path/'b.csv', index=False)
+    noted = as_source(tmp_path).counted()
+    rows[50:].to_csv(tmp_path/'a.csv', index=False)
+    assert len(schema.stream(noted).target) == 50
+    assert len(schema.stream(as_source(tmp_path)).target) == 60
+
+
+def test_a_file_that_is_named_twice_has_a_cache_of_its_own(schema, tmp_path):
+    file = str(tmp_path/'rows.parquet')
+    table(50).to_parquet(file)
+    sizes = [len(schema.stream(given, tmp_path/'cache').target)
+             for given in (file, [file, file])]
+    assert sizes == [50, 100]
+
+
+@pytest.mark.parametrize('ending', ['csv', 'parquet'])
+def test_no_rows_have_no_targets(ending, schema, tmp_path):
+    file, none = tmp_path/f'none.{ending}', table(50)[:0]
+    if ending == 'csv': none.to_csv(file, index=False)
+    else: none.to_parquet(file)
+    assert as_source(file)['user'].tolist() == []
+    for cache in None, tmp_path/'cache', tmp_path/'cache':
+        assert schema.stream(file, cache).target.shape == (0, 1)

@@ -128,12 +128,13 @@ class CachedPiece:
 class AlonePiece:
     "A piece of a cache, of which one array is read."
     def __init__(self, piece, kind):
-        self.file = next(f for f in piece.files if f.stem == kind)
+        self.file = next((f for f in piece.files if f.stem == kind), None)
         self.first, self.rows = piece.first, piece.rows
         self.cuts = [self.rows]
 
     def parts(self):
-        "A tuple of the array."
+        "A tuple of the array; none where there are no rows."
+        if not self.rows: return
         whole = np.load(self.file, mmap_mode='r')
         yield np.array(whole[self.first:self.first + self.rows]),
 

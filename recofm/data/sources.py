@@ -306,11 +306,12 @@ class Source:
 def files_source(
     given,            # Paths, folders, patterns, addresses
     dialect=Dialect(),# Of text files
-    filesystem=None   # In which they are paths
+    filesystem=None,  # In which they are paths
+    stamps=None       # From each file to what was noted; None: what is now
 ) -> Source:
     "The files as one source; their columns are compared first."
-    places = tables_in(given, dialect, filesystem)
-    stamps = {place: place.stamp() for place in places}
+    places = [*given] if stamps else tables_in(given, dialect, filesystem)
+    stamps = stamps or {place: place.stamp() for place in places}
     headers = check_headers(places, dialect=dialect)
     types = common_types({p: _types(p, dialect, n)
                           for p, n in headers.items()})
@@ -318,9 +319,9 @@ def files_source(
     pieces = [piece for p in places
               for piece in _pieces(p, stamps[p], types, dialect, skipped)]
     text = any(typed_kind(p) is None for p in places)
-    asked = (partial(_with_numbers, given, dialect, filesystem)
+    asked = (partial(_with_numbers, places, dialect, stamps)
              if text or places[0].told else None)
-    about = [[from_anywhere(p), *stamp] for p, stamp in stamps.items()]
+    about = [[from_anywhere(p), *stamps[p]] for p in places]
     skips = text and dialect.on_bad_line == 'skip'
     return Source(headers[places[0]], pieces, True, types,
                   skipped if skips else None, asked,
@@ -332,10 +333,11 @@ def from_anywhere(
     "Where a file lies, the same from every folder."
     return place.name if place.system else os.path.abspath(place.path)
 
-def _with_numbers(given, dialect, filesystem, names) -> Source:
-    "The files as a source in which these columns hold numbers."
+def _with_numbers(places, dialect, stamps, names) -> Source:
+    "The same files, as they were, as a source with numbers in these columns."
     numbers = dict.fromkeys([*dialect.numbers, *names])
-    return files_source(given, replace(dialect, numbers=[*numbers]), filesystem)
+    dialect = replace(dialect, numbers=[*numbers])
+    return files_source(places, dialect, stamps=stamps)
 
 # %% ../../nbs/data/19_sources.ipynb #dfeb30d2
 @contextmanager
@@ -388,8 +390,11 @@ def __getitem__(self:Source, names):
     "A column as a pandas Series, or several as a DataFrame."
     several = list(names) if isinstance(names, list) else [names]
     check_names(self.names, several, 'The source')
-    schema = next(iter(self.batches(several, 1))).schema
-    frame = typed_frame(pa.Table.from_batches(self.batches(several), schema))
+    batches = [*self.batches(several)]
+    none = {n: self.types.field(n).type if self.types else pa.null()
+            for n in several}
+    table = pa.Table.from_batches(batches, None if batches else pa.schema(none))
+    frame = typed_frame(table)
     return frame if isinstance(names, list) else frame[names]
 
 # %% ../../nbs/data/19_sources.ipynb #7d1d0c30

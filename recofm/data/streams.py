@@ -461,7 +461,8 @@ def alone(self:Stream, kind) -> np.ndarray:
     found = copy(self)
     found.pieces = [piece.alone(kind) for piece in self.pieces]
     found.by_class = None
-    return np.concatenate([part for part, in found.parts()])
+    none = np.zeros((0, 1) if kind == 'target' else 0, 'float32')
+    return np.concatenate([none, *(part for part, in found.parts())])
 
 # %% ../../nbs/data/42_streams.ipynb #12e1f90a
 @patch
