@@ -402,7 +402,8 @@ class OnPairs:
 
     def rows(self, x) -> csr_array:
         "A model's inputs as sparse rows, an id of a field a column."
-        ids, values = (x['ids'], x['values']) if isinstance(x, dict) else (x, 1.)
+        if not isinstance(x, dict): x = dict(ids=x, values=1.)
+        ids, values = x['ids'], x['values']
         values = np.array(np.broadcast_to(values, ids.shape), 'float32')
         begin = np.arange(len(ids) + 1) * ids.shape[1]
         all_ids = (ids + self.first).ravel()
@@ -444,7 +445,8 @@ def on_streams(task, item, schema, parts, batches) -> dict:
     "What fits each simple model on a training part that is streamed."
     columns = {'global mean': [schema.label], 'item mean': [item]}
     how = parts['train'], schema.label, schema.weight
-    def mean(model, read): return lambda: OnSample(model, read).fit(*how).predict
+    def mean(model, read):
+        return lambda: OnSample(model, read).fit(*how).predict
     found = {name: mean(model, columns[name])
              for name, model in simple_means(item).items()}
     kinds = dict(

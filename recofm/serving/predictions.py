@@ -130,7 +130,8 @@ def evaluate(self:Artifact,
 ) -> pd.DataFrame:
     "The metrics of all rows; with `by`, of each group and their mean, too."
     if self.schema.label is None:
-        raise ValueError('Expected a schema with a target. Received one without')
+        expected = 'Expected a schema with a target'
+        raise ValueError(f'{expected}. Received one without')
     task = task or ('rating' if self.schema.mean_and_scale else 'click')
     found = judged(self, opened_rows(self, rows), by)
     values = (found.target, found.prediction, task, found.weight)
