@@ -16,7 +16,7 @@ from hypothesis import given, settings, strategies as st
 from recofm.data.cache import cache_name
 from recofm.data.schema import Schema
 from recofm.data.sources import as_source
-from recofm.data.streams import Stream, joined
+from recofm.data.streams import Stream, joined, widened
 from recofm.datasets.synthetic import planted
 from recofm.serving import catalogue
 from recofm.serving.catalogue import Catalogue, catalogue_arrays
@@ -893,7 +893,7 @@ def test_tiny_pieces_are_encoded_together_and_mean_the_same(
     pieces = [stream.pieces[i] for i in stream.order(3, 1)]
     assert [len(y) for _, y in parts] == [piece.rows for piece in pieces]
     for (x, y), piece in zip(parts, pieces):
-        equal((x, y), joined([*piece.parts()]))
+        equal((x, y), widened(joined([*piece.parts()]), stream.valued))
     equal(epoch_of(stream, 3), epoch_of(stream.cached(tmp_path/'c'), 3))
     same(Schema.fit(source, **columns), schema)
     wrong = frame.astype(dict(hour=object))

@@ -442,7 +442,7 @@ def test_lists_for_all_are_written_whole_with_their_keys(
 
     def full(*_): raise OSError(28, 'No space left on device', 'lists.parquet')
     before = (tmp_path/'lists.parquet').read_bytes()
-    monkeypatch.setattr('recofm.data.files._write_through', full)
+    monkeypatch.setattr('recofm.data.written.begun_table', full)
     with pytest.raises(SystemExit, match='No space left'): main(words)
     assert (tmp_path/'lists.parquet').read_bytes() == before
     assert sorted(os.listdir(tmp_path)) == ['lists.csv', 'lists.parquet', 'run']

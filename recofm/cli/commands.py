@@ -119,7 +119,7 @@ def in_words(
     "One line for a mistake of the caller's, two for one of recofm's."
     plain = re.sub(r'\x1b\[[0-9;]*m', '', str(error))    # Keras writes bold
     text = ' '.join(plain.split())
-    if is_of_memory(error): return f'{more_memory}. Received: {_cut(text)}'
+    if is_of_memory(error): return f'{more_memory}. Received: {_cut(text, 600)}'
     if 'ResourceExhaustedError' in text:
         return f'{more_memory}. Received: a ResourceExhaustedError'
     if package := lacking_package(error):
