@@ -106,7 +106,7 @@ def test_the_test_part_has_the_figures_of_the_report(place):
     (['--data', 'june.txt', '--out', 'x.csv', '--keep', 'prediction'],
      'lacks'),
     (['--data', 'nowhere.txt', '--out', 'x.csv'], 'No such file'),
-    (['--data', 'june.txt', '--out', 'run.csv'], "Is a directory: 'run.csv'"),
+    (['--data', 'june.txt', '--out', 'run.csv'], "Received the folder run.csv"),
     (['--data', 'june.txt', '--out', 'x.csv', '--delim', ';'], '2')])
 def test_mistakes_are_named_and_leave_nothing(
         words, message, place, monkeypatch):

@@ -126,7 +126,7 @@ def test_any_shards_have_each_row_once(of, epoch, window):
     np.testing.assert_array_equal(sorted_rows(joined(parts)), whole)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.integers(1, 400), st.integers(1, 9), st.integers(1, 50),
        st.integers(1, 4), st.sampled_from([None, 0, 1]))
 def test_any_shards_take_equal_steps(rows, of, size, steps, seed):
@@ -285,8 +285,9 @@ def test_a_stream_is_gone_on_with(files, schema, tmp_path):
         np.testing.assert_array_equal(x, y)
 
 
-@pytest.mark.parametrize('how', ['files', 'cache', *(
-    pytest.param(h, marks=pytest.mark.slow) for h in ('in order', 'shard'))])
+@pytest.mark.parametrize('how', ['cache', *(
+    pytest.param(h, marks=pytest.mark.slow)
+    for h in ('files', 'in order', 'shard'))])
 def test_a_stream_is_gone_on_with_within_an_epoch(how, files, schema,
                                                   tmp_path):
     "Also where the calls were of one step, and are of many now."
@@ -476,8 +477,8 @@ def test_a_run_of_files_goes_on_as_if_nobody_had_ended_it(files, tmp_path):
         ended(as_source(other), tmp_path/'out', epochs=9, resume=True)
 
 
-@pytest.mark.parametrize('epoch', [
-    1, pytest.param(0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('epoch', [0, 1])
 def test_a_run_of_files_goes_on_within_an_epoch(epoch, files, tmp_path,
                                                 monkeypatch):
     from recofm.training.divergence import DivergenceGuard
@@ -503,9 +504,8 @@ def test_a_run_of_files_goes_on_within_an_epoch(epoch, files, tmp_path,
 
 
 @pytest.mark.parametrize('how', [
-    dict(split='time', timestamp='hour2'),
-    pytest.param(dict(split='last', timestamp='hour2'),
-                 marks=pytest.mark.slow)])
+    pytest.param(dict(split=way, timestamp='hour2'), marks=pytest.mark.slow)
+    for way in ('time', 'last')])
 def test_a_run_is_split_by_time_or_by_each_users_last(how, tmp_path):
     timed = frame.assign(hour2=np.arange(3_000)[::-1])
     _, table, _ = ended(timed, tmp_path/'memory', epochs=1, **how)
@@ -551,6 +551,7 @@ def test_a_callback_of_each_batch_changes_nothing(files, schema):
     for x, y in zip(*found): np.testing.assert_array_equal(x, y)
 
 
+@pytest.mark.slow
 def test_weighted_rows_are_evaluated_as_in_memory():
     weighed = frame.assign(w=np.arange(3_000) % 7 + .5)
     schema = Schema.fit(weighed, weight='w', **columns)
