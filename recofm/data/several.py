@@ -215,18 +215,25 @@ def texts_in(
 
 def held_separators(
     cells: pa.Array, # Distinct cells
-    separator: str   # Between the values of a cell
+    separator: str,  # Between the values of a cell
+    times=None       # How often each cell occurs; None: once
 ) -> dict:
     "How many texts there are, how many hold each separator, and such a cell."
     texts = texts_in(cells)
-    found = dict(texts=len(texts), own=_holding(texts, separator)[0])
-    return found | {other: _holding(texts, other) for other in other_separators}
+    times = np.ones(len(cells), int) if times is None else times
+    there = cells.is_valid().to_numpy(zero_copy_only=False)
+    times = times[there] if len(texts) else times[:0]
+    found = dict(texts=int(times.sum()),
+                 own=_holding(texts, separator, times)[0])
+    others = {s: _holding(texts, s, times) for s in other_separators}
+    return found | others
 
-def _holding(texts, separator) -> tuple:
+def _holding(texts, separator, times) -> tuple:
     "How many texts hold a separator, and the first of them."
     held = pc.match_substring(texts, separator)
-    if not (n := pc.sum(held).as_py() or 0): return (0,)
-    return n, texts[held.index(True).as_py()].as_py()
+    held = np.flatnonzero(held.to_numpy(zero_copy_only=False))
+    if not len(held): return (0,)
+    return int(times[held].sum()), texts[int(held[0])].as_py()
 
 def merge_separators(one: dict, other: dict) -> dict:
     "What two parts hold together."
@@ -332,7 +339,7 @@ class Several(Keyed):
         text = pa.types.is_large_string(cells.type)
         return self.apart(cells) if text else listed(cells)
 
-    def look_at(self, cells): return None    # What else is counted of cells
+    def look_at(self, cells, times): return None    # What else is counted
 
     def check_scored(self, cells): pass      # What is asked in scoring
 
@@ -363,7 +370,8 @@ class MultiValued(Several):
 
     def apart(self, cells): return between(cells, self.separator)
 
-    def look_at(self, cells): return held_separators(cells, self.separator)
+    def look_at(self, cells, times):
+        return held_separators(cells, self.separator, times)
 
     def check_scored(self, cells):
         check_scored(self.name, self.separator, self.known, cells)
@@ -416,10 +424,11 @@ def count(self:Several, column):
     "The counts of the values, and how many the fullest cell holds."
     codes, cells = distinct_cells(column, self.name)
     inside = self.pieces(cells)
-    times = np.bincount(codes, minlength=len(cells))[inside.row]
+    times = np.bincount(codes, minlength=len(cells))
     row, *_ = sum_repeated(inside.row, inside.codes)
     fullest = int(np.bincount(row).max(initial=1))
-    return counted_times(inside, times), fullest, self.look_at(cells)
+    counts = counted_times(inside, times[inside.row])
+    return counts, fullest, self.look_at(cells, times)
 
 # %% ../../nbs/data/25_several.ipynb #6716b9df
 most_inside = 1000    # Values of the fullest cell, if none are cut
