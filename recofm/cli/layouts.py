@@ -68,6 +68,9 @@ def libffm_rows(
     "The lines as a source, with the training file's columns and their own."
     from recofm.data.libffm import libffm_source
     fields, labels = seen(data)
+    if others := sorted({*fields} - {*trained}):
+        lost = f'{data}: {len(others)} fields that training did not have'
+        warnings.warn(f'{lost} are left out, the first is {others[0]}')
     source = libffm_source(data, sorted({*trained, *fields}))
     signed = {-1} <= {*labels} <= {-1, 1}
     return source.likes('label', 0., 'label') if signed else source
@@ -78,9 +81,6 @@ def libffm_frame(
 ):
     "The lines as a table with the columns of the training file."
     from recofm.data.libffm import field_name
-    if others := sorted({*seen(data)[0]} - {*trained}):
-        lost = f'{data}: {len(others)} fields that training did not have'
-        warnings.warn(f'{lost} are left out, the first is {others[0]}')
     return libffm_rows(data, trained)[['label', *map(field_name, trained)]]
 
 # %% ../../nbs/cli/18_layouts.ipynb #0474e31d

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['films', 'data_sets', 'targets', 'first_arguments', 'part_options', 'is_file', 'columns_of', 'scoring_words',
-           'laid_out', 'named_columns', 'refuse_words', 'check_together', 'check_streamed', 'all_settled',
-           'settings_of', 'wanted_numbers', 'files_of', 'lies_there', 'check_there', 'check_files', 'liked', 'read',
-           'streamed', 'all_rows', 'identities', 'sizes_of', 'record_now', 'settings_then', 'overridden', 'tell',
-           'checked', 'recipe_text', 'absolute', 'saved_when', 'last_word', 'explained', 'train', 'train_settled']
+           'laid_out', 'named_columns', 'refuse_words', 'check_together', 'check_split', 'check_streamed',
+           'all_settled', 'settings_of', 'wanted_numbers', 'files_of', 'lies_there', 'check_there', 'check_files',
+           'liked', 'read', 'streamed', 'all_rows', 'identities', 'sizes_of', 'record_now', 'settings_then',
+           'overridden', 'tell', 'checked', 'recipe_text', 'absolute', 'saved_when', 'last_word', 'explained', 'train',
+           'train_settled']
 
 # %% ../../nbs/cli/20_train.ipynb #886e7b2a
 import os
@@ -125,6 +126,7 @@ def check_together(args):
         expected = 'Expected --valid too'
         why = 'since --test says that --data is not to be split'
         raise ValueError(f'{expected}, {why}. Received --test only')
+    check_split(args)
     dialect = Dialect(**text_arguments(args))
     names = [n for n in (args.data, args.valid, args.test) if n]
     sets = [n for n in names if not (args.layout or is_file(n, dialect))]
@@ -138,6 +140,15 @@ def check_together(args):
     if args.label and args.context and not (args.user or args.item):
         expected = 'Expected no --label without --item'
         raise ValueError(f'{expected}. Received {args.label!r}')
+
+def check_split(args):
+    "A `ValueError` for a way to split parts that are there already."
+    said = dict(split=args.split, timestamp=args.timestamp)
+    asked = [f'--{n} {v}' for n, v in said.items() if v not in (None, 'random')]
+    if not (args.valid and asked): return
+    expected = 'Expected no --split and no --timestamp'
+    why = 'since --valid says that --data is not to be split'
+    raise ValueError(f"{expected}, {why}. Received {' '.join(asked)}")
 
 def check_streamed(args, sets):
     "A `ValueError` for what --stream cannot do."
