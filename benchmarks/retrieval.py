@@ -19,6 +19,7 @@ from recofm.data import Schema
 from recofm.models import FM, DeepFM
 from recofm.serving import Artifact, Catalogue
 from recofm.serving import recommend as page
+from recofm.serving.asked import asked_of
 from recofm.serving.retrieval import ItemIndex
 from recofm.training import SparseAdam
 
@@ -78,9 +79,8 @@ def lists_of_all(artifact, some, scored, turns=5):
         for user in keys: artifact.recommend(user)
 
     def by_scores():
-        moment = page.encode_context(artifact.schema, None)
         for row in places:
-            list(page.lists_by_scores(artifact, [row], 10, False, moment))
+            list(page.lists_by_scores(artifact, asked_of(artifact, [row]), 10))
     found = medians(turns, together=artifact.recommend_many, alone=alone,
                     by_scores=by_scores)
     n = len(artifact.catalogue.users.values)
@@ -97,9 +97,9 @@ def same(artifact, some):
     of_all = [lists[user].tolist() for user in c.users.values[:some]]
     alone = [artifact.recommend(user).item.tolist()
              for user in c.users.values[:some]]
-    moment = page.encode_context(artifact.schema, None)
+    asked = asked_of(artifact, np.arange(some))
     scored = [c.items.values[items].tolist() for _, items, _ in
-              page.lists_by_scores(artifact, range(some), 10, False, moment)]
+              page.lists_by_scores(artifact, asked, 10)]
     return dict(same=sum(map(list.__eq__, of_all, alone)), of=some,
                 same_by_scores=sum(map(list.__eq__, of_all, scored)))
 

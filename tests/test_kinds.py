@@ -15,8 +15,8 @@ from recofm.data import (
 from recofm.data.columns import kinds, names_read
 from recofm.data.schema import asked_columns, kind_words
 from recofm.serving import Artifact
+from recofm.serving.asked import encode_cells
 from recofm.serving.catalogue import fingerprint
-from recofm.serving.recommend import encode_context
 
 rng = np.random.default_rng(5)
 rows = 240
@@ -174,7 +174,7 @@ def test_a_column_known_in_training_only_is_one_cell_when_asked(tmp_path):
         1, '--dim', 4, '--out', out, '--at-scoring', 'place=1')
     artifact = Artifact.load(out)
     assert artifact.schema.at_scoring == dict(place='1')
-    asked = [encode_context(artifact.schema, context)['ids'].tolist()
+    asked = [encode_cells(artifact.schema, 'context', context)['ids'].tolist()
              for context in (None, dict(place='1'), dict(place='2'))]
     assert asked[0] == asked[1] != asked[2]
     run('train', '--config', out/'recipe.toml', '--out', tmp_path/'again')

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['field_starts', 'first_values', 'check_in_graph', 'ids_known', 'checked_ids', 'check_form', 'distinct_rows',
            'read_touched', 'penalty', 'several_replicas', 'replica_number', 'own_copy', 'joint', 'counted_by_examples',
-           'shares', 'read_by', 'rows_at', 'read_rows', 'Table', 'field_sums', 'field_rows']
+           'shares', 'read_by', 'reading', 'rows_at', 'read_rows', 'Table', 'field_sums', 'field_rows']
 
 # %% ../../nbs/layers/10_table.ipynb #7e0c6b32
 from contextlib import contextmanager
@@ -241,11 +241,17 @@ def read_by(
     try: yield
     finally: _readers.reset(token)
 
+def reading():
+    "How rows are read at this moment: a function of a variable and ids."
+    own = _readers.get()
+    def read(table, ids):
+        if own and table.ref() in own: return own[table.ref()](ids)
+        return tf.nn.embedding_lookup(table, ids)
+    return read
+
 def rows_at(table, ids):
     "The rows of a variable at these ids."
-    own = _readers.get()
-    if own and table.ref() in own: return own[table.ref()](ids)
-    return tf.nn.embedding_lookup(table, ids)
+    return reading()(table, ids)
 
 # %% ../../nbs/layers/10_table.ipynb #4c246d87
 def read_rows(
