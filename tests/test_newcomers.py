@@ -1,0 +1,271 @@
+"Recommending to people and of items that training did not have."
+import warnings
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings, strategies as st
+from recofm import models
+from recofm.cli import main
+from recofm.data import Schema
+from recofm.data.sources import as_source
+from recofm.serving import Artifact, Catalogue
+from recofm.serving.asked import UnknownValue
+from recofm.serving.fold_in import loss_of, own_outputs, own_row
+from recofm.training import SparseAdam
+
+rng = np.random.default_rng(7)
+rows = 1500
+films = pd.DataFrame(dict(
+    film=np.arange(2**53 + 1, 2**53 + 41), year=np.arange(1980, 2020),
+    genres=['Comedy', 'Drama|War', 'Comedy|War', 'War'] * 10,
+    title=[f'Film {i}' for i in range(40)]))
+met = films.iloc[rng.integers(0, 40, rows)].reset_index(drop=True)
+met['person'] = [f'p{i:02}' for i in rng.integers(0, 50, rows)]
+met['city'] = met.person.str[1].map({str(i): 'ABCDE'[i] for i in range(5)})
+met['device'] = rng.choice(['phone', 'desk'], rows)
+taste = (met.person.str[-1].astype(int) + met.film) % 3 == 0
+met['liked'] = (taste ^ (rng.random(rows) < .2)).astype('float32')
+schema = Schema.fit(
+    met, target='liked', user=['person', 'city'], context='device', dim=3,
+    item=['film', 'genres', 'year'], multi='genres', numeric='year')
+catalogue = Catalogue.fit(met, schema)
+history = dict(zip(films.film[:9].tolist(), [1, 0, 1, 1, 0, 0, 1, 0, 1]))
+
+
+def artifact_of(name, schema=schema, catalogue=catalogue, **options):
+    "Untrained, with rows that are as large as trained ones."
+    keras.utils.set_random_seed(1)
+    model = getattr(models, name)(schema.fields, **options)
+    for weight in model.trainable_variables:
+        weight.assign(keras.random.normal(weight.shape, stddev=.4, seed=3))
+    return Artifact(model, schema, catalogue)
+
+
+def cost(artifact, row, strength=.3):
+    "What `fold_in` makes least, by the outputs that it gives."
+    own, _ = own_row(artifact, 'user')
+    told = films.assign(person=None, city='A', device=None)[:9]
+    p = own_outputs(artifact, artifact.schema.inputs(told), row)
+    p = p.astype('float64').clip(1e-7, 1 - 1e-7)
+    y = np.array([*history.values()])
+    losses = -(y * np.log(p) + (1 - y) * np.log(1 - p)).sum()
+    z = (row - own.mean) / np.where(own.deviation > 0, own.deviation, 1)
+    return losses + strength / 2 * (z**2).sum()
+
+
+quick = 'LR', 'FM', 'GMF', 'FFM', 'HOFM', 'DeepFM', 'WideDeep'
+slow = [pytest.param(n, marks=pytest.mark.slow)
+        for n in models.family if n not in quick]
+
+
+@pytest.mark.parametrize('name', [*quick, *slow])
+def test_the_row_that_is_found_is_the_best_near_it(name):
+    "No step to any side is cheaper, for lines and behind towers."
+    artifact = artifact_of(name)
+    row = artifact.fold_in(history, dict(city='A')).astype('float64')
+    own, _ = own_row(artifact, 'user')
+    least, fall = cost(artifact, row), 1e-4
+    assert least < cost(artifact, own.mean)
+    if not artifact.model.splits():            # bends have bottoms of their own
+        fall = .2 * (cost(artifact, own.mean) - least)
+    draw = np.random.default_rng(0)
+    for size in .3, .03:
+        for _ in range(20):
+            near = row + size * own.deviation * draw.normal(size=len(row))
+            assert least < cost(artifact, near) + fall
+
+
+def test_fold_in_of_scores_is_in_the_targets_unit():
+    "Stars may be given from 1 to 5, or from 100 to 500."
+    found = []
+    for unit in 1, 100:
+        stars = met.assign(liked=unit * (3 + met.liked))
+        of_stars = Schema.fit(stars, target='liked', user=['person', 'city'],
+                              item=['film', 'genres'], multi='genres', dim=3)
+        artifact = artifact_of('FM', of_stars, Catalogue.fit(stars, of_stars),
+                               output_activation=None)
+        artifact.model.set_target(*of_stars.mean_and_scale)
+        told = {key: unit * (3 + liked) for key, liked in history.items()}
+        found.append(artifact.fold_in(told))
+        best = artifact.recommend(history=told, k=5)
+        assert best.score.between(-10 * unit, 20 * unit).all()
+    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('name', ['FM', 'DeepFM', 'FinalMLP', 'Poly2', 'LR'])
+def test_a_stranger_is_recommended_what_rows_would_score(name):
+    artifact = artifact_of(name)
+    told = dict(row=dict(city='B'), context=dict(device='phone'), k=40)
+    best = artifact.recommend(**told)
+    as_rows = films.assign(person='nobody', city='B', device='phone')
+    scores = pd.Series(artifact.predict(as_rows), films.film)
+    np.testing.assert_allclose(best.score, scores[best.item], rtol=1e-4)
+    assert len(best) == 40 and best.score.is_monotonic_decreasing
+    found = artifact.recommend(history=history, **told)
+    assert len(found) == 31 and not set(found.item) & set(history)
+    where = dict(genres=['Comedy', 'War'])
+    some = artifact.recommend(**told, where=where, exclude=films.film[:2])
+    assert len(some) == 38
+    few = artifact.recommend(**told, where=dict(genres='War'),
+                             items=films.film[:8])
+    wars = films[:8][films.genres[:8].str.contains('War')].film
+    assert sorted(few.item) == sorted(wars)
+    ranked = best[best.item.isin(few.item)].item.tolist()
+    assert few.item.tolist() == ranked
+
+
+def test_known_and_unknown_rows_of_a_table_together():
+    artifact = artifact_of('FM')
+    person = catalogue.users.values[3]
+    city = met[met.person == person].city.iloc[0]
+    table = pd.DataFrame(dict(person=[person, 'new'], city=[city, 'C']))
+    found = artifact.recommend_many(table, k=40)
+    known = artifact.recommend(person, k=40)
+    mine = found[found.user == person]
+    assert mine.item.tolist() == known.item.tolist()
+    assert (found.user == 'new').sum() == 40
+    unnamed = artifact.recommend_many(table[['city']], k=2)
+    assert unnamed.user.tolist() == [0, 0, 1, 1]
+
+
+def test_what_nobody_knows_is_named_and_counts_as_unknown():
+    artifact = artifact_of('FM')
+    with pytest.warns(UnknownValue, match="device: .*Received 'phnoe'"):
+        found = artifact.recommend('p01', context=dict(device='phnoe'))
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        expected = artifact.recommend('p01')
+    assert len(found) == len(expected)
+
+
+cells = st.one_of(st.none(), st.sampled_from(['x', 'y', 'z']))
+rows_of = st.lists(st.tuples(st.integers(0, 3), cells, cells), min_size=1,
+                   max_size=30)
+
+
+@given(rows_of, st.integers(1, 9))
+@settings(max_examples=15, deadline=None)
+def test_what_was_last_told_stands_in_memory_and_in_batches(told, cut):
+    "A gap in the last row is filled by the last row without one."
+    frame = pd.DataFrame(told, columns=['person', 'city', 'town'])
+    frame['film'] = frame.person % 2
+    both = Schema.fit(frame.assign(city='x', town='y'), item='film',
+                      user=['person', 'city', 'town'], dim=2)
+    last = {}
+    for row in frame.to_dict('records'):
+        own = last.setdefault(row['person'], {})
+        own |= {k: v for k, v in row.items() if not pd.isna(v)}
+    from recofm.serving.catalogue import gathered, gathered_in_batches
+    names = dict(user=['person', 'city', 'town'], item=['film'])
+    keyed = 'person', 'film'
+    typed = frame.astype(dict(city='string', town='string'))
+    parts = [typed[i:i + cut] for i in range(0, len(frame), cut)]
+    sources = [as_source(part) for part in parts]
+    in_memory = gathered(frame, keyed, names, {})
+    in_batches = gathered_in_batches(sources, keyed, names, {})
+    for keys, table, *_ in in_memory, in_batches:
+        assert len(keys.cells) == len(last)
+        for row in table.to_dict('records'):
+            for name in 'city', 'town':
+                cell = None if pd.isna(row[name]) else row[name]
+                assert cell == last[row['person']].get(name)
+    assert both.columns
+
+
+# The command line
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp('newcomers')
+    artifact = artifact_of('FM')
+    artifact.model.compile(SparseAdam(.01))
+    artifact.save(place/'run', {'settings.json': b'{"label": "title"}'})
+    return place
+
+
+def printed(capsys, folder, *words):
+    main(['recommend', str(folder/'run'), *map(str, words)])
+    return capsys.readouterr().out
+
+
+def refused(capsys, folder, *words):
+    with pytest.raises(SystemExit) as ended:
+        main(['recommend', str(folder/'run'), *map(str, words)])
+    assert capsys.readouterr().out == ''
+    return ended.value.code
+
+
+def items_in(text): return [int(line.split()[1]) for line in text.splitlines()[1:]]
+
+
+def test_somebody_new_by_words(folder, capsys):
+    artifact = Artifact.load(folder/'run')
+    words = '--row', 'city=A', '--history', *films.film[:2], f'{films.film[3]}=0'
+    found = items_in(printed(capsys, folder, *words, '-k', 7))
+    told = {k: 1 for k in films.film[:2]} | {films.film[3]: 0}
+    best = artifact.recommend(row=dict(city='A'), history=told, k=7)
+    assert found == best.item.tolist()
+    found = items_in(printed(capsys, folder, '--row', 'city=A', '-k', 3,
+                             '--where', 'genres=Comedy', '--exclude',
+                             films.film[0]))
+    best = artifact.recommend(row=dict(city='A'), k=3, exclude=films.film[:1],
+                              where=dict(genres='Comedy'))
+    assert found == best.item.tolist()
+
+
+def test_strangers_and_items_from_files(folder, capsys):
+    artifact = Artifact.load(folder/'run')
+    strangers = pd.DataFrame(dict(person=['n1', 'p02'], city=['A', None]))
+    stock = films[['film']][::2]
+    for kind in 'csv', 'parquet':
+        for name, table in dict(new=strangers, stock=stock).items():
+            write = getattr(table, f'to_{kind}')
+            write(folder/f'{name}.{kind}', index=False)
+        out = folder/f'lists.{kind}'
+        printed(capsys, folder, '--rows', folder/f'new.{kind}', '--items',
+                folder/f'stock.{kind}', '--out', out, '-k', 4)
+        found = getattr(pd, f'read_{kind}')(out)
+        expected = artifact.recommend_many(strangers, k=4, items=stock.film)
+        assert found.user.tolist() == expected.user.tolist()
+        assert found.item.tolist() == expected.item.tolist()
+
+
+def test_items_that_came_later(folder, capsys):
+    new = pd.DataFrame(dict(film=[5, 6], genres=['War', 'Comedy'],
+                            year=[2030, 2031], title=['Later', 'Latest']))
+    new.to_csv(folder/'later.csv', index=False)
+    text = printed(capsys, folder, '--user', 'p01', '--new-items',
+                   folder/'later.csv', '--items', 5, 6)
+    assert sorted(items_in(text)) == [5, 6] and 'Latest' in text
+    artifact = Artifact.load(folder/'run')
+    renewed = catalogue.with_items(new, schema)
+    best = replace(artifact, catalogue=renewed).recommend('p01', items=[5, 6])
+    as_rows = met[met.person == 'p01'][:1][['person', 'city']].merge(
+        new.assign(device=None), how='cross')
+    np.testing.assert_allclose(
+        sorted(best.score), sorted(artifact.predict(as_rows)), rtol=1e-4)
+
+
+@pytest.mark.parametrize('words, said', [
+    (['--user', 'p01', '--context', 'device=phnoe'], "Received 'phnoe'"),
+    (['--user', 'p01', '--context', 'device=phone,hour=1'],
+     "Received 'phone,hour=1'"),
+    (['--row', 'city=Z'], "city: expected values that training had"),
+    (['--row', 'town=A'], "columns of the user among ['person', 'city']"),
+    (['--history', '7'], 'Expected the key of a known item'),
+    (['--history', f'{2**53 + 1}=7'], 'a target from 0 to 1. Received 7.0'),
+    (['--user', 'p01', '--where', 'genres=Noir'], "Received 'Noir'"),
+    (['--user', 'p01', '--where', 'year=1990'], 'Expected a condition on one'),
+    (['--user', 'p01', '--items', 'x'], 'key of a known item, a whole number'),
+    (['--user', 'p01', '--history', '7'], 'Received --user and --row or'),
+    (['--rows', 'nowhere.csv', '--out', 'lists.csv'], 'nowhere.csv'),
+    (['--rows', 'nowhere.csv'], 'with --all or --rows'),
+    ([], 'Expected one of --user, --all, --rows, and --row or --history')])
+def test_a_question_that_cannot_be_asked(words, said, folder, capsys,
+                                         monkeypatch):
+    monkeypatch.chdir(folder)
+    found = refused(capsys, folder, *words)
+    assert said in found and '\n' not in found
