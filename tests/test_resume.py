@@ -474,6 +474,7 @@ def weights_in(folder):
     return Artifact.load(folder).model.get_weights()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_and_resumed_is_the_run_that_was_not(
         clicks, tmp_path):
     draw = random.Random(0)

@@ -126,7 +126,7 @@ def test_any_shards_have_each_row_once(of, epoch, window):
     np.testing.assert_array_equal(sorted_rows(joined(parts)), whole)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(1, 400), st.integers(1, 9), st.integers(1, 50),
        st.integers(1, 4), st.sampled_from([None, 0, 1]))
 def test_any_shards_take_equal_steps(rows, of, size, steps, seed):
