@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['most_waiting', 'keyed', 'group_names', 'key_columns', 'key_column', 'position', 'encode_side', 'rows_by_key',
            'labels_of', 'pairs_by_user', 'pair_numbers', 'seen_in', 'gathered', 'last_rows', 'as_kept', 'Keeping',
-           'distinct', 'batches_with', 'gathered_in_batches', 'sources_in', 'fingerprint', 'Catalogue',
+           'distinct', 'batches_with', 'gathered_in_batches', 'sources_in', 'fingerprint', 'Catalogue', 'keys_with',
            'catalogue_arrays', 'by_group', 'keys_from', 'side_from', 'seen_from', 'labels_from', 'catalogue_from',
            'check_counts', 'check_fingerprint']
 
@@ -298,6 +298,44 @@ def fit(cls:Catalogue,
               encode_side(sides['item'], of_items))
     labels = labels_of(of_items, item, label, year)
     return cls(users, items, *inputs, labels, *seen, fingerprint(schema))
+
+# %% ../../nbs/serving/05_catalogue.ipynb #59bad788
+def keys_with(
+    keys: Vocabulary, # Of users or of items
+    older: Vocabulary # Those of an older catalogue
+) -> tuple:
+    "All keys, the older ones' places, and which are the older's alone."
+    place = lookup(keys, older.cells).astype('int64') - 1
+    alone = np.flatnonzero(place < 0)
+    place[alone] = len(keys.cells) + np.arange(len(alone))
+    more = older.cells.take(pa.array(alone))
+    cells = pa.concat_arrays([keys.cells, more]) if len(keys.cells) else more
+    return Vocabulary(cells), place, alone
+
+@patch
+def met(self:Catalogue) -> tuple[np.ndarray, np.ndarray]:
+    "Positions of the user and of the item of all that was seen."
+    users = np.arange(len(self.users.cells))
+    return np.repeat(users, np.diff(self.offsets)), self.seen
+
+# %% ../../nbs/serving/05_catalogue.ipynb #63e7bd6a
+@patch
+def joined(self:Catalogue,
+    older: Catalogue # Of a schema that this one's extends
+) -> Catalogue:
+    "The catalogue with what only an older one knows behind it."
+    users, of_users, other_users = keys_with(self.users, older.users)
+    items, of_items, other_items = keys_with(self.items, older.items)
+    def both(new, old, alone):
+        return {n: np.concatenate([new[n], old[n][alone]]) for n in new}
+    (user, item), count = older.met(), len(items.cells)
+    pairs = np.union1d(pair_numbers(*self.met(), count),
+                       pair_numbers(of_users[user], of_items[item], count))
+    labels = [*self.labels, *(older.labels[i] for i in other_items)]
+    return Catalogue(
+        users, items, both(self.user_inputs, older.user_inputs, other_users),
+        both(self.item_inputs, older.item_inputs, other_items), labels,
+        *seen_in(pairs, len(users.cells), count), self.schema)
 
 # %% ../../nbs/serving/05_catalogue.ipynb #d66521c6
 def catalogue_arrays(c: Catalogue) -> dict:
