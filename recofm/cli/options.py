@@ -104,6 +104,7 @@ learning_options = (
     Option('task', str, 'TASK', 'click: 0 or 1; rating: numbers', 'click'),
     Option('class_weight', str, 'balanced', 'both classes count alike'),
     Option('out', str, 'OUT', 'folder for the model and its report'),
+    Option('from', str, 'RUN', 'folder of an earlier run, whose model goes on'),
     Option('resume', bool, '', 'go on where a run into OUT was ended',
            in_recipe=False),
     Option('keep_every', float, 'MINUTES', 'keep a state for --resume '
@@ -281,16 +282,17 @@ def check_key(key, options, file):
 
 # %% ../../nbs/cli/10_options.ipynb #0cda5172
 def resolved(
-    args # What the parser found
+    args,      # What the parser found
+    earlier={} # The options of a run that this one goes on from
 ) -> Namespace:
-    "All options: as on the command line, else as in the recipe, else default."
+    "As on the command line, else in the recipe, else earlier, else default."
     from_file = recipe(args.config) if args.config else {}
     record = from_file.pop('record', {})
     said = {n: v for n, v in vars(args).items() if v is not None}
-    defaults = {n: o.default for n, o in all_options().items()}
+    defaults = {n: o.default for n, o in all_options().items()} | earlier
     found = dict.fromkeys(vars(args)) | defaults | from_file | said
     arguments = assignments(from_file.get('set')), assignments(said.get('set'))
-    found['set'] = arguments[0] | arguments[1]
+    found['set'] = assignments(earlier.get('set')) | arguments[0] | arguments[1]
     found |= single_names(found)
     kept = {n for n in from_file if n not in said or n == 'set'}
     kept |= {f'set {n}' for n in arguments[0] if n not in arguments[1]}

@@ -84,7 +84,7 @@ identities = dict(sha256=(_is_hex, '64 hexadecimal digits'),
                   size=(_is_count, 'a count of bytes'),
                   modified=(_is_text, 'a time'))
 _count, _text = (_is_count, 'a count of rows'), (_is_text, 'a short text')
-tables = dict.fromkeys(('data', 'valid', 'test'), identities) | dict(
+tables = dict.fromkeys(('data', 'valid', 'test', 'from'), identities) | dict(
     rows=dict.fromkeys(('train', 'valid', 'test', 'all'), _count),
     versions=None)       # Of any package
 
@@ -138,7 +138,8 @@ def differences(
 ) -> list[str]:
     "What differs between two runs, a line each."
     now, then = entries(now), entries(then)
-    files = [n for n in ('data', 'valid', 'test') if 'data' in then]
+    names = 'data', 'valid', 'test', 'from'
+    files = [n for n in names if 'data' in then]
     shared = [n for n in then if n in now and n not in files]
     return [f'{n}: {_in_words(now.get(n))} now, {_in_words(then.get(n))} in '
             f'the run of {file}' for n in [*files, *shared]

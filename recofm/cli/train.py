@@ -8,7 +8,7 @@ __all__ = ['films', 'data_sets', 'targets', 'first_arguments', 'part_options', '
            'all_settled', 'settings_of', 'wanted_numbers', 'files_of', 'lies_there', 'check_there', 'check_files',
            'liked', 'read', 'streamed', 'all_rows', 'identities', 'sizes_of', 'record_now', 'settings_then',
            'overridden', 'tell', 'checked', 'recipe_text', 'absolute', 'saved_when', 'last_word', 'explained', 'train',
-           'train_settled']
+           'train_settled', 'start_of']
 
 # %% ../../nbs/cli/20_train.ipynb #886e7b2a
 import os
@@ -17,6 +17,8 @@ from argparse import Namespace
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from .earlier import (
+    check_apart, check_kept, earlier_of, identity_of_run, settings_kept)
 from .ends import meant_by, quiet
 from .options import (
     all_options, arguments_of, column_options, names_in, pairs_of, recipe_of,
@@ -157,11 +159,15 @@ def check_streamed(args, sets):
 
 def all_settled(args) -> Namespace:
     "The options of a run, resolved, checked, and with MovieLens' threshold."
-    args = resolved(args)
+    earlier = earlier_of(args)
+    args = resolved(args, earlier)
     with worded(args): args.layout = layout_of(args)
     with worded(args): check_together(args)
     likes = args.data in data_sets and args.task == 'click'
     if likes and args.above is None: args.above = 3.
+    if 'above' not in earlier: return args
+    above = {'--above': args.above}, {'--above': earlier['above']}
+    check_kept(*above, getattr(args, 'from'))
     return args
 
 # %% ../../nbs/cli/20_train.ipynb #6981e5f0
@@ -176,9 +182,12 @@ def settings_of(args):
              'decay', 'decay_after', 'task', 'class_weight', 'split',
              'timestamp')
     label = args.label or ('film' if args.data in data_sets else None)
-    arguments = first_arguments.get(args.model, {}) | args.set
-    return Settings(args.model, columns_of(args), arguments, label=label,
-                    **{name: getattr(args, name) for name in plain})
+    earlier = getattr(args, 'from')
+    first = {} if earlier else first_arguments.get(args.model, {})
+    arguments = first | args.set
+    found = Settings(args.model, columns_of(args), arguments, label=label,
+                     **{name: getattr(args, name) for name in plain})
+    return settings_kept(found, earlier) if earlier else found
 
 # %% ../../nbs/cli/20_train.ipynb #5025e9ae
 part_options = 'data', 'valid', 'test'
@@ -279,8 +288,10 @@ def identities(args) -> dict:
     def places(given):
         if args.layout: return layout_places(args.layout, given)
         return tables_in(given, dialect)
-    return {n: identity_of(places(given))
-            for n, given in files_of(args).items()}
+    found = {n: identity_of(places(given))
+             for n, given in files_of(args).items()}
+    earlier = getattr(args, 'from')
+    return found | {'from': identity_of_run(earlier)} if earlier else found
 
 def sizes_of(rows, split='random') -> dict:
     "How many rows each part has, as far as it is known before it is drawn."
@@ -334,6 +345,7 @@ def checked(args):
     with worded(args): settings = settings_of(args)
     with worded(args): check_settings(settings)
     with worded(args, 'out'): check_place(args.out)
+    if earlier := getattr(args, 'from'): check_apart(earlier, args.out)
     check_files(args, settings.columns)
     return settings
 
@@ -343,6 +355,7 @@ def recipe_text(args, settings, record) -> str:
     files = dict(data=args.data) | files
     files |= {o.name: getattr(args, o.name) for o in text_options}
     files['layout'] = args.layout
+    if earlier := getattr(args, 'from'): files['from'] = absolute(earlier)
     return recipe_of(settings, **files, above=args.above,
                      stream=args.stream, record=record)
 
@@ -394,4 +407,11 @@ def train_settled(args):
     tell([*overridden(args, settings),
           *differences(record, args.record, args.config)])
     report = {'recipe.toml': recipe_text(args, settings, record).encode()}
-    run(rows, settings, args.out, report, bool(args.resume), args.keep_every)
+    run(rows, settings, args.out, report, bool(args.resume), args.keep_every,
+        **start_of(args))
+
+def start_of(args) -> dict:
+    "The artifact that the run goes on from, where there is one."
+    if not (earlier := getattr(args, 'from')): return {}
+    from recofm.serving.artifact import Artifact
+    return dict(start=Artifact.load(earlier))

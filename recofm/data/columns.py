@@ -25,10 +25,10 @@ from .cells import (
     is_missing, numbers, plain_text, refuse, shown, typed_number)
 from .fields import Field, check_count, in_short
 from .files import array_named, check_only
-from recofm.data.vocabulary import (
-    Counts, Vocabulary, commonest_half, count_values, from_arrays, held_bytes,
-    lookup, merge_counts, most_bytes, to_arrays, together, typed_key,
-    vocabulary_of)
+from .vocabulary import (
+    Counts, Vocabulary, commonest_half, count_values, extended, from_arrays,
+    held_bytes, lookup, merge_counts, most_bytes, to_arrays, together,
+    typed_key, vocabulary_of)
 
 # %% ../../nbs/data/25_columns.ipynb #6766009e
 class Column:
@@ -43,6 +43,7 @@ class Column:
     takes_numbers = False # Whether a text file's cells are to be parsed
     form = 'value'        # For linear models: or 'number', 'values', 'pairs'
     shares = False        # Whether columns of it can share a vocabulary
+    grows = False         # Whether later rows can add values to it
     exports = False       # Whether TensorFlow's operations could encode it
 
     @property
@@ -85,7 +86,7 @@ def graph(self:Column,
     raise column_error(self, 'a kind with a twin in TensorFlow', kind)
 
 @patch
-def extend(self:Column, counted):
+def extend(self:Column, counted, vocabulary=None):
     "The column with what later rows hold, where its kind can grow."
     kind = type(self).__name__
     raise column_error(self, 'a kind that can grow', kind)
@@ -270,7 +271,8 @@ def bounded(column, counted) -> Counts:
 # %% ../../nbs/data/25_columns.ipynb #b31deb48
 class Keyed(Column):
     "What all kinds with a vocabulary answer alike."
-    options, learned, shares = limits, ('vocabulary',), True
+    options, learned = limits, ('vocabulary',)
+    shares = grows = True
     of_fitting, approximate = ('approximate',), 0
 
     def __post_init__(self): check_limits(self)
@@ -373,6 +375,20 @@ def describe(self:Keyed) -> str:
 def from_text(self:Keyed, text: str):
     "The key that was meant; a `ValueError` where it can be none."
     return typed_key(self.known, text, self.name)
+
+# %% ../../nbs/data/25_columns.ipynb #40fc813f
+@patch
+def extend(self:Keyed, counted, vocabulary=None):
+    "The column with later values behind its own, or a shared vocabulary."
+    if vocabulary is None:
+        vocabulary = self.vocabulary_with(self.values_of(counted))
+    return replace(self, vocabulary=vocabulary)
+
+@patch
+def vocabulary_with(self:Keyed, counts: Counts) -> Vocabulary:
+    "Its vocabulary with what was counted later, within the column's limits."
+    how = self.name, self.min_count, self.max_size
+    return extended(self.known, counts, *how)
 
 # %% ../../nbs/data/25_columns.ipynb #96fe9c95
 @patch

@@ -8,7 +8,8 @@ __all__ = ['headings', 'array_key', 'named_by', 'kind_words', 'kind_options', 'c
            'shared_vocabularies', 'Schema', 'count_into', 'fit_columns', 'target_of', 'Target', 'scoring_cells',
            'rows_with', 'is_source', 'batches_of', 'counted_in', 'count_bunch', 'count_all', 'aligned', 'abreast',
            'side_by_side', 'large_vocabularies', 'plain_columns', 'array_names', 'arrays_by_column', 'restored',
-           'same_vocabulary', 'check_same_vocabulary', 'label_and_unit', 'check_restored', 'columns_of', 'schema_in']
+           'same_vocabulary', 'check_same_vocabulary', 'label_and_unit', 'check_restored', 'columns_of', 'schema_in',
+           'extended_columns']
 
 # %% ../../nbs/data/30_schema.ipynb #366f8432
 import re
@@ -610,6 +611,7 @@ def same_vocabulary(one, other) -> bool:
     "Whether two columns hold the same values, with or without a missing one."
     one, other = (getattr(c, 'vocabulary', None) for c in (one, other))
     if one is None or other is None or one.size != other.size: return False
+    if one.absent != other.absent: return False
     if one == other: return True     # one object
     return one.cells.equals(other.cells)
 
@@ -689,3 +691,30 @@ def schema_in(cls, folder) -> Schema:
         check_weight_name(weight, [c.name for c in columns], label)
         cells = scoring_cells(content.get('at_scoring'), columns)
         return cls(columns, label, unit, weight, cells)
+
+# %% ../../nbs/data/30_schema.ipynb #43562d83
+def extended_columns(
+    columns, # Of a schema
+    counted  # Of later rows, by the names of the columns that grow
+) -> list[Column]:
+    "The columns with later values behind their own; shared ones as one."
+    by_name, groups = {c.name: c for c in columns}, {}
+    for name in counted:
+        first = getattr(by_name[name], 'shared', None) or name
+        groups.setdefault(first, []).append(name)
+    for first, names in groups.items():
+        parts = [by_name[n].values_of(counted[n]) for n in names]
+        together = reduce(partial(merge_counts, name=first), parts)
+        vocabulary = by_name[first].vocabulary_with(together)
+        for n in names: by_name[n] = by_name[n].extend(counted[n], vocabulary)
+    return [*by_name.values()]
+
+@patch
+def extend(self:Schema,
+    rows # Later ones, as `fit` takes them: a table, or a source
+) -> Schema:
+    "The schema with new values behind the old ones; no id changes."
+    growing = [c for c in self.columns if c.grows]
+    if not growing: return self
+    counted = count_all(rows, growing)
+    return replace(self, columns=extended_columns(self.columns, counted))

@@ -495,6 +495,13 @@ def from_text(self:Several, text: str):
     values = self.split(text)
     return [typed_key(self.vocabulary, v, self.name) for v in values]
 
+# %% ../../nbs/data/25_several.ipynb #2031a9e2
+@patch
+def extend(self:MultiValued, counted, vocabulary=None):
+    "The column with later values, where the cells hold its separator."
+    check_separator(self.name, self.separator, counted[2])
+    return Keyed.extend(self, counted, vocabulary)
+
 # %% ../../nbs/data/25_several.ipynb #79c270b2
 @patch
 def parted(self:MultiValued, texts):

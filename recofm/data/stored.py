@@ -28,6 +28,8 @@ def file_content(vocabulary: Vocabulary) -> pa.Buffer:
                  places=index.places, thumbs=index.thumbs)
     columns = {name: _one_list(a) for name, a in lists.items()}
     columns |= dict(missing=pa.array([vocabulary.missing]))
+    if vocabulary.absent != vocabulary.last:      # later values stand behind
+        columns |= dict(absent=pa.array([vocabulary.absent]))
     row, sink = pa.record_batch(columns), pa.BufferOutputStream()
     with pa.ipc.new_file(sink, row.schema) as writer: writer.write(row)
     return sink.getvalue()
@@ -66,6 +68,8 @@ def _checked(row) -> pa.RecordBatch:
     "The row, where it holds what `store_vocabulary` writes."
     row.validate(full=True)
     names = ['values', *lists_of, 'missing']
+    plain = 'missing', 'absent'
+    if 'absent' in row.schema.names: names.append('absent')
     if row.schema.names != names or row.num_rows != 1:
         received = f'{row.num_rows} of {row.schema.names}'
         raise ValueError(f'Expected one row of {names}. Received {received}')
@@ -73,12 +77,19 @@ def _checked(row) -> pa.RecordBatch:
     types = {n: pa.large_list(kind) for n, kind in lists_of.items()}
     good = row.schema.field('values').type in (text, whole)
     good &= row.schema.field('missing').type == pa.bool_()
+    if 'absent' in names:
+        good &= row.schema.field('absent').type == pa.int64()
     good &= all(row.schema.field(n).type == kind for n, kind in types.items())
-    held = [row[n] if n == 'missing' else row[n].flatten() for n in names]
+    held = [row[n] if n in plain else row[n].flatten() for n in names]
     gaps = any(a.null_count for a in [*row.columns, *held])
     if good and not gaps: return row
     received = f'Received {row.schema.types}'
     raise ValueError(f'Expected lists without gaps. {received}')
+
+def _plain(row) -> dict:
+    "What the row says of missing cells."
+    names = [n for n in ('missing', 'absent') if n in row.schema.names]
+    return {n: row[n][0].as_py() for n in names}
 
 def open_vocabulary(
     file, # That `store_vocabulary` wrote
@@ -94,7 +105,7 @@ def open_vocabulary(
         arrays = {n: row[n].flatten().to_numpy() for n in lists_of}
         cells, index = row['values'].flatten(), Index(**arrays)
         check_index(index, len(cells))
-        found = Vocabulary(cells, row['missing'][0].as_py(), index)
+        found = Vocabulary(cells, index=index, **_plain(row))
         if (twice := first_twice(found)) is None: return found
         raise ValueError(f'Expected each value once. Received {twice!r} twice')
 

@@ -104,10 +104,13 @@ class Keys(tf.Module):
         self.mark = no_whole if vocabulary.whole else ''
         mark = pa.scalar(self.mark, vocabulary.cells.type)
         self.is_value = vocabulary.cells.index(mark).as_py() >= 0
-        self.absent = vocabulary.size - 1 if vocabulary.missing else 0
+        self.absent, self.last = vocabulary.absent, vocabulary.last
         self.table = table_of(vocabulary, file)
 
-    def __call__(self, keys): return self.table.lookup(keys) + 1
+    def __call__(self, keys):
+        ids = self.table.lookup(keys) + 1
+        if self.absent == self.last: return ids
+        return ids + tf.cast(ids >= self.absent, ids.dtype)
 
     def of_cells(self, cells):    # Some of which may be missing
         if self.is_value: return self(cells)
@@ -125,7 +128,7 @@ class Tables:
     def of(self, vocabulary, name) -> Keys:
         "The keys of a vocabulary, and the name of its column for a file."
         for known, keys in self.made:
-            if known.missing != vocabulary.missing: continue
+            if known.absent != vocabulary.absent: continue
             if known.cells.equals(vocabulary.cells): return keys
         stem = re.sub(r'\W', '_', f'{len(self.made)}_{name}', flags=re.ASCII)
         file = self.folder and Path(self.folder, f'{stem}.txt')

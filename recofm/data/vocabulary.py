@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['most_later', 'most_parts', 'most_bytes', 'key_words', 'odd', 'other_odd', 'long_text', 'no_hash', 'masks',
            'most_numbered', 'few_values', 'digits', 'as_cells', 'pack', 'Counts', 'count_values', 'check_same_type',
-           'together', 'merge_counts', 'held_bytes', 'commonest_half', 'Vocabulary', 'vocabulary_of', 'fit_vocabulary',
-           'check_same_kind', 'mixed', 'words_in', 'hash_text', 'hashes', 'Index', 'index_of', 'first_with', 'find',
-           'short_words', 'numbers_of', 'numbered', 'ids_of', 'lookup', 'value_of', 'typed_key', 'check_offsets',
-           'texts_at', 'unpack', 'to_arrays', 'values_from', 'from_arrays', 'first_twice']
+           'together', 'merge_counts', 'held_bytes', 'commonest_half', 'check_absent', 'Vocabulary', 'vocabulary_of',
+           'fit_vocabulary', 'check_same_kind', 'mixed', 'words_in', 'hash_text', 'hashes', 'Index', 'index_of',
+           'first_with', 'find', 'short_words', 'numbers_of', 'numbered', 'in_place', 'ids_of', 'lookup', 'value_of',
+           'extended', 'typed_key', 'check_offsets', 'texts_at', 'unpack', 'to_arrays', 'values_from', 'from_arrays',
+           'first_twice']
 
 # %% ../../nbs/data/20_vocabulary.ipynb #d051e33e
 import re
@@ -115,14 +116,24 @@ def commonest_half(counted: Counts) -> Counts:
                   counted.missing)
 
 # %% ../../nbs/data/20_vocabulary.ipynb #3b53820c
+def check_absent(size, missing, absent=None) -> int:
+    "The row of missing cells, 0: none; a `ValueError` where it can be none."
+    if absent is None: absent = size - 1 if missing else 0
+    if 0 < absent < size if missing else absent == 0: return int(absent)
+    expected = f'a row of missing cells from 1 to {size - 1}'
+    if not missing: expected = 'no row of missing cells'
+    raise ValueError(f'Expected {expected}. Received {absent}')
+
 class Vocabulary:
     "Values and their ids: 0 is unknown, then the values, then missing."
     def __init__(self,
         values,             # Whole numbers or text; the commonest first
         missing: bool=False,# Missing cells have a row of their own, the last
-        index=None          # Where each value stands; None: found when asked
+        index=None,         # Where each value stands; None: found when asked
+        absent=None         # The row of missing cells; None: the last
     ):
         self.cells, self.missing = as_cells(values), missing
+        self.absent = check_absent(self.size, missing, absent)
         if index is not None: self.index = index
 
     @cached_property
@@ -133,7 +144,7 @@ class Vocabulary:
     def size(self): return 1 + len(self.cells) + self.missing
 
     @property
-    def absent(self): return self.size - 1 if self.missing else 0
+    def last(self): return self.size - 1 if self.missing else 0
 
     @property
     def whole(self): return pa.types.is_integer(self.cells.type)
@@ -362,7 +373,7 @@ def _by_number(vocabulary, found) -> np.ndarray|None:
         np.add(table.get_indexer(numbers), 1, out=ids[i:i + size],
                casting='same_kind')
     if found.null_count:
-        ids[found.is_null().to_numpy(zero_copy_only=False)] = vocabulary.absent
+        ids[found.is_null().to_numpy(zero_copy_only=False)] = vocabulary.last
     return ids
 
 def _by_index(vocabulary, found, distinct) -> np.ndarray:
@@ -373,9 +384,16 @@ def _by_index(vocabulary, found, distinct) -> np.ndarray:
     coded = found.dictionary_encode()
     known = find(vocabulary.index, vocabulary.cells, coded.dictionary) + 1
     codes = coded.indices.fill_null(len(known)).to_numpy()
-    return np.append(known, vocabulary.absent).astype('int32')[codes]
+    return np.append(known, vocabulary.last).astype('int32')[codes]
 
 # %% ../../nbs/data/20_vocabulary.ipynb #2fde3711
+def in_place(vocabulary, ids) -> np.ndarray:
+    "The ids, where the row of missing cells stands before some values."
+    absent, last = vocabulary.absent, vocabulary.last
+    if absent == last: return ids
+    moved = ids + (ids >= absent).astype(ids.dtype)
+    return np.where(ids == last, ids.dtype.type(absent), moved)
+
 def ids_of(
     vocabulary: Vocabulary,
     found: pa.Array,   # Keys, known or not; may hold nulls
@@ -387,6 +405,10 @@ def ids_of(
     if pa.types.is_integer(found.type) != vocabulary.whole:
         empty = found.is_null().to_numpy(zero_copy_only=False)
         return np.where(empty, vocabulary.absent, 0).astype('int32')
+    return in_place(vocabulary, _numbered(vocabulary, found, distinct))
+
+def _numbered(vocabulary, found, distinct) -> np.ndarray:
+    "The id of each key, as if missing cells had the last row."
     values, rows = len(vocabulary.cells), len(found)
     few = max(few_values, rows // 16)
     if values <= few: return _by_table(vocabulary, found)
@@ -424,8 +446,28 @@ def value_of(
         expected = f'Expected an id from 0 to {vocabulary.size - 1}'
         raise ValueError(f'{expected}. Received: {i}')
     if i == 0: return '[unknown]'
-    if i > len(vocabulary.cells): return '[missing]'
-    return vocabulary.cells[i - 1].as_py()
+    if i == vocabulary.absent: return '[missing]'
+    behind = vocabulary.missing and i > vocabulary.absent
+    return vocabulary.cells[i - 1 - behind].as_py()
+
+# %% ../../nbs/data/20_vocabulary.ipynb #878a8a92
+def extended(
+    vocabulary: Vocabulary,
+    counted: Counts,     # Of later rows
+    name: str='column',  # For messages
+    min_count: int=1,    # Values that these hold less often stay unknown
+    max_size: int=None   # At most so many, with the old ones; None: all
+) -> Vocabulary:
+    "The same with new values behind its own; itself where there are none."
+    counted, own = together(counted), vocabulary.cells
+    strange = pa.array(ids_of(vocabulary, counted.values, name) == 0)
+    new = Counts(counted.values.filter(strange), counted.counts.filter(strange))
+    room = None if max_size is None else max(max_size - len(own), 0)
+    found = vocabulary_of(new, min_count, room).cells
+    if not len(found): return vocabulary
+    cells = pa.concat_arrays([own, found]) if len(own) else found
+    absent = vocabulary.absent if vocabulary.missing else None
+    return Vocabulary(cells, vocabulary.missing, absent=absent)
 
 # %% ../../nbs/data/20_vocabulary.ipynb #5a48a917
 digits = re.compile(r'0|-?[1-9][0-9]*')
@@ -488,16 +530,19 @@ def unpack(
 def to_arrays(vocabulary: Vocabulary) -> dict[str, np.ndarray]:
     "The arrays that hold the vocabulary."
     missing = dict(missing=np.array(vocabulary.missing))
+    if vocabulary.absent != vocabulary.last:
+        missing['absent'] = np.array(vocabulary.absent)
     if vocabulary.whole: return dict(values=vocabulary.values, **missing)
     data, offsets = pack(vocabulary.cells)
     return dict(bytes=data, offsets=offsets, **missing)
 
 def values_from(arrays: dict[str, np.ndarray]) -> pa.Array:
     "The values that the arrays hold: whole numbers, or text."
+    also = ['missing'] + ['absent'] * ('absent' in arrays)
     if 'values' in arrays:
-        check_only(arrays, ['values', 'missing'])
+        check_only(arrays, ['values', *also])
         return pa.array(array_named(arrays, 'values', 'int64'))
-    check_only(arrays, ['bytes', 'offsets', 'missing'])
+    check_only(arrays, ['bytes', 'offsets', *also])
     return texts_at(array_named(arrays, 'bytes', 'uint8'),
                     array_named(arrays, 'offsets', 'int64'))
 
@@ -509,7 +554,9 @@ def from_arrays(arrays: dict[str, np.ndarray]) -> Vocabulary:
         return held
     values = values_from(arrays)
     missing = array_named(arrays, 'missing', 'bool', 0)
-    found = Vocabulary(values, bool(missing))
+    absent = arrays.get('absent')
+    if absent is not None: absent = array_named(arrays, 'absent', 'int64', 0)
+    found = Vocabulary(values, bool(missing), absent=absent)
     if (twice := first_twice(found)) is None: return found
     received = f'Received {shown(twice)} twice'
     raise ValueError(f'Expected each value once. {received}')

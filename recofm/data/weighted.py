@@ -258,7 +258,7 @@ def graph_form(self:Weighted):
     "The form of its cells in the twin, and the keys as they stand there."
     known = self.known
     text = known.cells.cast(pa.large_string())
-    return 'text', Vocabulary(text, known.missing)
+    return 'text', Vocabulary(text, known.missing, absent=known.absent)
 
 @patch
 def graph_weighed(self:Weighted, cells):

@@ -7,12 +7,13 @@ __all__ = ['clauses', 'of_a_mixture', 'contract_fields', 'contract_data', 'other
            'row_does_not_see_its_neighbours', 'padding_changes_no_score', 'saves_and_loads_as_the_same_function',
            'quietly', 'exports_the_same_function', 'table_layers', 'loss_falls',
            'two_runs_agree_and_padding_moves_nothing', 'rows_not_named_stay', 'trains_in_every_precision',
-           'check_model']
+           'grows_as_the_same_function', 'check_model']
 
 # %% ../../nbs/models/13_contract.ipynb #d1fde807
 import random
 import warnings
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property, partial
 from importlib.util import find_spec
 from tempfile import TemporaryDirectory
@@ -262,12 +263,26 @@ def trains_in_every_precision(case):
         assert kinds == expected, f'Expected {expected}. Received {kinds}'
         np.testing.assert_allclose(found, loss, rtol=rtol, err_msg=policy)
 
+# %% ../../nbs/models/13_contract.ipynb #20339f42
+def grows_as_the_same_function(case):
+    "With more rows it scores rows of old ids as before."
+    model, _ = case.trained
+    layers = model._flatten_layers()
+    if any(getattr(layer, 'hashes_rows', False) for layer in layers): return
+    longer = [replace(f, size=f.size + 3*f.unknown) for f in model.fields]
+    grown = model.grown(longer)
+    np.testing.assert_array_equal(_output(grown, case.x),
+                                  _output(model, case.x))
+    steps = [int(m.optimizer.iterations) for m in (grown, model)]
+    assert steps[0] == steps[1], f'Expected {steps[1]} steps. Received {steps}'
+
 # %% ../../nbs/models/13_contract.ipynb #0e67a410
 clauses = (gives_one_number_per_row, row_does_not_see_its_neighbours,
            padding_changes_no_score, saves_and_loads_as_the_same_function,
            exports_the_same_function,
            loss_falls, two_runs_agree_and_padding_moves_nothing,
-           rows_not_named_stay, trains_in_every_precision)
+           rows_not_named_stay, trains_in_every_precision,
+           grows_as_the_same_function)
 
 def _hold(case, clause, name):
     "Hold a case to a clause; its failure names the model and the clause."
@@ -276,7 +291,8 @@ def _hold(case, clause, name):
     except AssertionError as e:
         raise AssertionError(f'{name}: {clause.__name__}: {e}') from e
 
-of_a_mixture = exports_the_same_function, trains_in_every_precision
+of_a_mixture = (exports_the_same_function, trains_in_every_precision,
+                grows_as_the_same_function)
 
 def check_model(
     model_class,   # A `Recommender`

@@ -4,15 +4,18 @@
 
 # %% auto #0
 __all__ = ['prime', 'most_pairs', 'LR', 'slot_pairs', 'ids_and_values', 'pair_number', 'hashed', 'WeightTable', 'weights_for',
-           'Poly2']
+           'PairTable', 'Poly2', 'check_in_place']
 
 # %% ../../nbs/models/17_linear.ipynb #3301469c
+from dataclasses import asdict
 import keras
+from fastcore.basics import patch
 from keras.saving import register_keras_serializable
 import numpy as np
 import tensorflow as tf
-from ..data.fields import check_count
-from ..layers.table import Table, checked_ids, read_rows
+from ..data.fields import as_fields, check_count
+from ..layers.table import Table, checked_ids, field_starts, read_rows
+from .grown import row_origins
 from .recommender import Recommender
 
 # %% ../../nbs/models/17_linear.ipynb #d1c87ebf
@@ -121,6 +124,29 @@ def weights_for(
         f"more than the {most_pairs:,} that are kept in full. "
         "Expected `buckets`, such as 10_000_000. Received: buckets=None")
 
+# %% ../../nbs/models/17_linear.ipynb #09d1edb3
+@register_keras_serializable('recofm')
+class PairTable(WeightTable):
+    "A weight for each pair of the rows of some fields, or hashed ones."
+    def __init__(self,
+        fields,            # List of `Field`s or dictionaries
+        buckets: int=None, # Weights to hash the pairs into; None: one each
+        w_reg: float=0.,   # L2 on the weights that a batch touches, at least 0
+        **kwargs           # Of a Keras layer
+    ):
+        self.fields, self.buckets = as_fields(fields), buckets
+        features = field_starts(self.fields)[1]
+        super().__init__(weights_for(features, buckets), w_reg, **kwargs)
+
+    @property
+    def hashes_rows(self): return self.buckets is not None
+
+    def get_config(self):
+        config = super().get_config()
+        del config['rows']                     # follows from the fields
+        fields = [asdict(f) for f in self.fields]
+        return config | dict(fields=fields, buckets=self.buckets)
+
 # %% ../../nbs/models/17_linear.ipynb #cb867020
 class Poly2(Recommender):
     "A weight for each feature and a weight for each pair of features."
@@ -136,8 +162,7 @@ class Poly2(Recommender):
         super().__init__(feature_columns, output_activation, **kwargs)
         self.seed = check_count('Poly2', 'seed', seed, least=0)
         self.buckets, self.table = buckets, Table(self.fields, 0, w_reg)
-        rows = weights_for(self.table.rows, buckets)
-        self.pairs = WeightTable(rows, pair_reg, name='pairs')
+        self.pairs = PairTable(self.fields, buckets, pair_reg, name='pairs')
         self.ready()
 
     def place(self, i, j):
@@ -150,3 +175,30 @@ class Poly2(Recommender):
         i, j, xx = slot_pairs(ids + self.table.starts, x)
         first = self.bias + tf.reduce_sum(w, axis=1)
         return first + self.pairs(self.place(i, j), xx, training=training)
+
+# %% ../../nbs/models/17_linear.ipynb #f82ca560
+def check_in_place(fields, longer, origins):
+    "A `ValueError` that names the field by which old rows are moved."
+    rows = field_starts(fields)[1]
+    if (origins[:rows] == np.arange(rows)).all(): return
+    moves = next(f.name for f, g in zip(fields, longer) if f.size < g.size)
+    expected = 'Poly2 with buckets= hashes pairs by the places of their rows'
+    raise ValueError(f'{expected}: expected only the last field to grow. '
+                     f'Received {moves!r} with more rows, which moves others')
+
+@patch
+def origins(self:PairTable, older, unknown=False) -> np.ndarray:
+    "The old pair that each pair was; -1: none."
+    moved = row_origins(older.fields, self.fields, unknown)
+    if self.hashes_rows:
+        moved = row_origins(older.fields, self.fields)
+        check_in_place(older.fields, self.fields, moved)
+        return np.arange(self.rows)
+    found, begin = np.full(self.rows, -1), 0
+    for j in range(1, len(moved)):             # a row of pairs at a time
+        a, b = moved[:j], moved[j]
+        low, high = np.minimum(a, b), np.maximum(a, b)
+        there = (low >= 0) & (low < high)
+        found[begin:begin + j] = np.where(there, high*(high - 1)//2 + low, -1)
+        begin += j
+    return found

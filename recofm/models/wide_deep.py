@@ -191,6 +191,52 @@ def logit(self:WideDeep, inputs, training=False):
     wide = self.bias + self.wide_score(inputs, training)
     return wide + self.deep(inputs, training)
 
+# %% ../../nbs/models/40_wide_deep.ipynb #22bee0ef
+@patch
+def origins(self:Crosses, older, unknown=False) -> np.ndarray:
+    "The old combination that each was; -1: none."
+    begin, found = 0, []
+    for c in range(len(self.counts)):
+        own = self.cross_origins(c, older, unknown)
+        found.append(np.where(own < 0, -1, own + begin))
+        begin += older.counts[c]
+    return np.concatenate(found)
+
+@patch
+def cross_origins(self:Crosses, c, older, unknown) -> np.ndarray:
+    "The same of one cross, counted from its first."
+    sizes, before = self.sizes[c], older.sizes[c]
+    if older.counts[c] < math.prod(before): return np.arange(self.counts[c])
+    if self.counts[c] < math.prod(sizes): raise self.beyond(c)
+    number, good = np.zeros(1, 'int64'), np.ones(1, bool)
+    for new, old, known in zip(sizes, before, self.has_unknown(c)):
+        ids = np.arange(new)
+        ids[old:] = 0 if unknown and known else -1
+        number = np.add.outer(number * old, ids).ravel()
+        good = np.logical_and.outer(good, ids >= 0).ravel()
+    return np.where(good, number, -1)
+
+# %% ../../nbs/models/40_wide_deep.ipynb #58c9d534
+@patch
+def chosen(self:Crosses, c) -> list:
+    "The fields of a cross."
+    fields = as_fields(self.arguments['fields'])
+    crosses = as_crosses(fields, self.arguments['crosses'])
+    return [fields[f] for f in crosses[c]]
+
+@patch
+def has_unknown(self:Crosses, c) -> list[bool]:
+    "Whether each field of a cross has a row of unknown values."
+    return [f.unknown for f in self.chosen(c)]
+
+@patch
+def beyond(self:Crosses, c) -> ValueError:
+    "The error of a cross with more combinations than it may keep in full."
+    names, n = [f.name for f in self.chosen(c)], math.prod(self.sizes[c])
+    most = f"at most buckets={self.arguments['buckets']:,} combinations"
+    expected = f'Crosses: expected {most} of {names}, each with its weight'
+    return ValueError(f'{expected}. Received {n:,} of the grown fields')
+
 # %% ../../nbs/models/40_wide_deep.ipynb #a4a2318f
 def wide_deep_optimizer(
     wide=None, # Of weights and crosses; None: `SparseFtrl` with a little L1

@@ -45,15 +45,17 @@ from ..evaluation.baselines import (
 from ..evaluation.metrics import auc, logloss, rmse
 from ..models.recommender import RunningAUC
 from ..serving.artifact import Artifact
-from ..serving.catalogue import Catalogue
 from ..serving.folder import (
     add_report, check_place, check_report, locked, report_names)
+from ..serving.renewed import Catalogue
 from ..training.divergence import DivergenceGuard
 from ..training.from_files import EpochBar
 from ..training.optimizers import SparseAdam
 from ..training.resuming import Resume
 from ..training.states import check_minutes, read_state
 from .settings import Settings, check_settings, nearest
+from .warm_start import (
+    check_start, fingerprint_of_start, new_rows, warm_start)
 from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import mean_squared_error
@@ -230,9 +232,10 @@ def _figure(x) -> str:
     return f'{x:.4f}' if x == 0 or .01 <= abs(x) < 1e4 else f'{x:.4g}'
 
 # %% ../../nbs/runs/10_run.ipynb #02a6c8ee
-def begin(parts, settings) -> tuple:
-    "A new model and its schema, fit on the part 'train', from the seed."
+def begin(parts, settings, start=None) -> tuple:
+    "A new model and its schema, fit on the part 'train', or an earlier one's."
     keras.utils.set_random_seed(settings.seed)
+    if start is not None: return warm_start(start, parts['train'])
     schema = Schema.fit(parts['train'], **settings.columns)
     arguments = settings.arguments | tasks[settings.task].arguments
     return model_class(settings)(schema.fields, **arguments), schema
@@ -577,13 +580,15 @@ def check_all(settings, out):
     check_arguments(settings)
 
 # %% ../../nbs/runs/10_run.ipynb #dc4e85d9
-def prepared(frame, settings, cache=None) -> tuple:
-    "An untrained artifact, the parts of the table, and these as batches."
+def prepared(frame, settings, cache=None, start=None) -> tuple:
+    "An artifact to be trained, the parts of the table, and these as batches."
     frame = read_as(frame, settings)
     parts = make_parts(frame, settings)
-    model, schema = begin(parts, settings)
+    model, schema = begin(parts, settings, start)
     batches = encoded(parts, schema, cache)
     catalogue = catalogue_of(frame, schema, settings.label)
+    if start and catalogue and start.catalogue:
+        catalogue = catalogue.joined(start.catalogue)
     return Artifact(model, schema, catalogue), parts, batches
 
 def catalogue_of(frame, schema, label=None) -> Catalogue|None:
@@ -609,14 +614,15 @@ def fingerprint_of(batches) -> str:
         h.update(f'{a.shape} {a.dtype}'.encode() + a.tobytes())
     return h.hexdigest()
 
-def state_about(settings, batches) -> dict:
-    "What a state is of: the settings, but for `epochs`, and the rows."
+def state_about(settings, batches, start=None) -> dict:
+    "What a state is of: the settings, but for `epochs`, rows, and its start."
     later = dict(class_weight=None, split='random', timestamp=None)
     plain = {n: v for n, v in vars(settings).items() if n != 'epochs'
              and (n, v) not in later.items()}
     rows = {f'the rows of {name}': fingerprint_of(batches[name])
             for name in ('train', 'valid')}
-    return plain | rows
+    if start is None: return plain | rows
+    return plain | rows | {'the earlier model': fingerprint_of_start(start)}
 
 # %% ../../nbs/runs/10_run.ipynb #81afc92b
 @contextmanager
@@ -632,11 +638,14 @@ def state_file(space, out, resume):
         said = str(e).replace(str(file), str(of_ended))
         raise ValueError(said) from None
 
-def introduced(artifact, settings, batches, state, resume) -> str:
+def introduced(artifact, settings, batches, state, resume, start=None) -> str:
     "What is said before the first epoch."
     parameters = f'{artifact.model.count_params():,} parameters'
     rows = f'{batches["train"].examples:,} rows to learn from'
     said = f'{artifact.schema}\n\n{settings.model}: {parameters}; {rows}\n'
+    if start is not None:
+        came = new_rows(start.schema.fields, artifact.schema.fields)
+        said += f'Going on from an earlier model; new rows: {came}\n'
     if not resume: return said
     if not state.exists(): return f'{said}\nNo state is kept: a new start\n'
     return f'{said}\n{where_from(read_state(state))}\n'
@@ -706,18 +715,20 @@ def run(
     out,                      # Folder for the artifact and its report
     report: dict=None,        # More files for it, from name to bytes
     resume: bool=False,       # Whether to go on with a run that was cut off
-    keep_every=None           # Minutes between states in an epoch; None: none
+    keep_every=None,          # Minutes between states in an epoch; None: none
+    start: Artifact=None      # That the run goes on from; None: a new model
 ) -> tuple[Artifact, pd.DataFrame]:
     "Split, fit, train, save and measure: the artifact, a table of metrics."
     check_all(settings, out)
     check_report(report or {})
     check_minutes(keep_every)
+    if start is not None: check_start(settings, start)
     wished = Path(out).resolve() # It may be where we are, and is replaced
     with locked(out) as space, state_file(space, out, resume) as state:
         artifact, parts, batches = prepared(
-            frame, settings, space/'cache')
-        print(introduced(artifact, settings, batches, state, resume))
-        keep = Resume(state, state_about(settings, batches), resume,
+            frame, settings, space/'cache', start)
+        print(introduced(artifact, settings, batches, state, resume, start))
+        keep = Resume(state, state_about(settings, batches, start), resume,
                       every=keep_every)
         history, broken = learn(artifact.model, settings, batches, keep=[keep])
         if not len(history): raise stopped(broken, history)

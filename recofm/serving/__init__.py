@@ -14,13 +14,14 @@ _pages = dict(
     Catalogue='recofm.serving.catalogue',
     Settings='recofm.runs.settings')
 _all_ = ['Artifact', 'Catalogue', 'Settings']
-_methods = [f'recofm.serving.{page}' for page in ('recommend', 'many')]
+_methods = dict(
+    Artifact=['recofm.serving.recommend', 'recofm.serving.many'],
+    Catalogue=['recofm.serving.renewed'])
 
 def __getattr__(name):
     "The public name, from the page that defines it."
     if name not in _pages:
         expected = f"Expected one of {sorted(_pages)}"
         raise AttributeError(f"recofm.serving has no {name!r}. {expected}")
-    if name == 'Artifact':
-        for page in _methods: import_module(page)
+    for page in _methods.get(name, ()): import_module(page)
     return getattr(import_module(_pages[name]), name)
