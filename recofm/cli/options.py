@@ -100,7 +100,8 @@ def data_options() -> tuple:
 
 # %% ../../nbs/cli/10_options.ipynb #59b07d0a
 learning_options = (
-    Option('model', str, 'MODEL', 'name of a model', 'DeepFM'),
+    Option('model', str, 'MODEL', 'name of a model, or package.module:Class',
+           'DeepFM'),
     Option('task', str, 'TASK', 'click: 0 or 1; rating: numbers', 'click'),
     Option('class_weight', str, 'balanced', 'both classes count alike'),
     Option('out', str, 'OUT', 'folder for the model and its report'),

@@ -34,13 +34,11 @@ by = Option('by', str, 'A', 'column whose values are groups')
 figures = Option('out', str, 'FILE', 'where the figures are written, too')
 
 def add_predict(parser):
-    "The options of `recofm predict`."
-    parser.add_argument('folder', help='where recofm train saved')
+    "The options of `recofm predict`, besides the folder."
     add_options(parser, [*reading_options(), scores, keep])
 
 def add_evaluate(parser):
-    "The options of `recofm evaluate`."
-    parser.add_argument('folder', help='where recofm train saved')
+    "The options of `recofm evaluate`, besides the folder."
     add_options(parser, [*reading_options(), by, figures])
 
 # %% ../../nbs/cli/35_predict.ipynb #41bc2a39

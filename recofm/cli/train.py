@@ -23,6 +23,7 @@ from .options import (
     resolved, text_arguments, text_options, worded)
 from .layouts import (
     layout_columns, layout_of, layout_places, layout_rows, layout_source)
+from .own_models import look_here
 from .records import (
     content_of, differences, identity_of, record_of)
 from ..data.columns import names_read
@@ -158,6 +159,7 @@ def check_streamed(args, sets):
 def all_settled(args) -> Namespace:
     "The options of a run, resolved, checked, and with MovieLens' threshold."
     args = resolved(args)
+    look_here(args.model)
     with worded(args): args.layout = layout_of(args)
     with worded(args): check_together(args)
     likes = args.data in data_sets and args.task == 'click'

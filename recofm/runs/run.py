@@ -8,9 +8,10 @@ __all__ = ['tasks', 'part_names', 'model_class', 'Task', 'squared_error', 'check
            'epoch_line', 'begin', 'encoded', 'batches_of', 'watchers', 'weighed', 'have_weights', 'metrics_by_weight',
            'learn', 'bars', 'of_size', 'fitted', 'OneHotRidge', 'simple_means', 'simple_models', 'some_of', 'OnSample',
            'OnPairs', 'reports_of', 'on_some', 'on_streams', 'in_memory', 'measure', 'curves', 'drawn', 'metrics_of',
-           'ended', 'as_bytes', 'files', 'progressive_in', 'begun_files', 'check_arguments', 'check_all', 'prepared',
-           'catalogue_of', 'fingerprint_of', 'state_about', 'state_file', 'introduced', 'where_from', 'stopped',
-           'reported', 'as_text', 'put_beside', 'shown_place', 'saved_line', 'run']
+           'ended', 'as_bytes', 'files', 'progressive_in', 'begun_files', 'tried_fields', 'check_arguments',
+           'check_own', 'check_all', 'prepared', 'catalogue_of', 'fingerprint_of', 'state_about', 'state_file',
+           'introduced', 'where_from', 'stopped', 'reported', 'as_text', 'put_beside', 'shown_place', 'saved_line',
+           'run']
 
 # %% ../../nbs/runs/10_run.ipynb #dba43b19
 import hashlib
@@ -53,6 +54,7 @@ from ..training.from_files import EpochBar
 from ..training.optimizers import SparseAdam
 from ..training.resuming import Resume
 from ..training.states import check_minutes, read_state
+from .own_models import arguments_taken, is_own, own_class
 from .settings import Settings, check_settings, nearest
 from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -60,7 +62,8 @@ from sklearn.metrics import mean_squared_error
 
 # %% ../../nbs/runs/10_run.ipynb #15cfe514
 def model_class(settings):
-    "The class that the settings name."
+    "The class that the settings name; the module of one's own is imported."
+    if is_own(settings.model): return own_class(settings.model)
     return getattr(models, settings.model)
 
 # %% ../../nbs/runs/10_run.ipynb #a73ddbbf
@@ -538,7 +541,8 @@ def files(table, history, settings, failed, broken=None) -> dict:
     written, failed = {}, dict(failed)
     try: written['curves.png'] = drawn(history, settings.task)
     except Exception as error: failed['curves.png'] = one_line(error)
-    metrics = metrics_of(table, settings.model) | dict(
+    name = settings.model.rpartition(':')[2]
+    metrics = metrics_of(table, name) | dict(
         epochs=len(history), seconds=round(history.seconds.sum(), 2),
         ended=ended(settings, history, broken), **progressive_in(history))
     if failed: metrics['failed'] = failed
@@ -557,23 +561,46 @@ def begun_files(history, settings) -> dict:
             'history.csv': history.to_csv(index=False).encode()}
 
 # %% ../../nbs/runs/10_run.ipynb #dcb8f8bb
+def tried_fields(settings) -> list:
+    "Small fields to make a model of, before there are rows."
+    dim = min(settings.columns.get('dim', 16), 16) # more would take memory
+    sides = {n: None for n in ('user', 'item')}
+    if is_own(settings.model):                     # it may know their names
+        sides = {c.name: c.side for c in asked_columns(settings.columns)}
+    return [Field(n, 3, dim, side=side) for n, side in sides.items()]
+
 def check_arguments(settings):
     "A `ValueError` for a value that the model cannot take."
-    cls, dim = model_class(settings), settings.columns.get('dim', 16)
-    dim = min(dim, 16)       # more would only take more memory
-    fields = [Field(n, 3, dim) for n in ('user', 'item')]
+    cls, fields = model_class(settings), tried_fields(settings)
+    faults = Exception if is_own(settings.model) else (TypeError, ValueError)
     for name, value in settings.arguments.items():
         try: cls(fields, **{name: value})
-        except (TypeError, ValueError) as e:
+        except faults as e:
             expected = f'Expected an argument that {settings.model} can take'
             received = f'{name}={value!r}: {" ".join(str(e).split())}'
             raise ValueError(f'{expected}. Received {received}') from None
+
+# %% ../../nbs/runs/10_run.ipynb #2a2c55e9
+def check_own(settings):
+    "A `ValueError` where a class of one's own cannot be made so."
+    if not is_own(settings.model): return
+    cls = own_class(settings.model)
+    for name in settings.arguments:
+        nearest(name, arguments_taken(cls), f'an argument of {settings.model}')
+    check_arguments(settings)
+    arguments = settings.arguments | tasks[settings.task].arguments
+    try: cls(tried_fields(settings), **arguments)
+    except Exception as e:
+        expected = f'Expected model= {settings.model} to be made of the fields'
+        raise ValueError(f'{expected}, with {arguments}. Received '
+                         f'{one_line(e)}') from None
 
 # %% ../../nbs/runs/10_run.ipynb #395da4cd
 def check_all(settings, out):
     "A `ValueError` for what is known to be wrong before any data are read."
     check_settings(settings)
     check_place(out)
+    check_own(settings)
     check_arguments(settings)
 
 # %% ../../nbs/runs/10_run.ipynb #dc4e85d9

@@ -22,12 +22,13 @@ from ..data.fields import check_count
 from ..data.files import read_json, reading
 from ..data.schema import (
     asked_columns, check_sides, check_target_name)
+from .own_models import check_written, is_own
 
 # %% ../../nbs/runs/05_settings.ipynb #e46b3070
 @dataclass
 class Settings:
     "All that decides the outcome of a run."
-    model: str        # Name of a model, such as 'DeepFM'
+    model: str        # 'DeepFM', or one of one's own: 'package.module:Class'
     columns: dict     # Arguments of `Schema.fit`: target, user, item, ...
     arguments: dict   # Arguments of the model, besides its fields
     learning_rate: float=8e-3 # Of `SparseAdam`, at first
@@ -71,9 +72,11 @@ def model_pages() -> dict[str, str]:
 
 def model_arguments(
     model # Name of a model
-) -> list[str]:
-    "The names of its arguments, besides the fields."
-    page = model_pages()[nearest(model, model_pages(), 'a model')]
+) -> list[str]|None:
+    "The names of its arguments, besides the fields; None: not known yet."
+    if is_own(model): return check_written(model, model_pages())
+    what = 'package.module:Class or a model'
+    page = model_pages()[nearest(model, model_pages(), what)]
     own = next(s for s in _parsed(page) if getattr(s, 'name', None) == model)
     head = next(s for s in own.body if getattr(s, 'name', None) == '__init__')
     _, _, *found = [*head.args.args, *head.args.kwonlyargs] # self, fields
@@ -144,7 +147,7 @@ def check_schema(settings):
 def check_settings(settings):
     "A `ValueError` for what can be known to be wrong without TensorFlow."
     known = model_arguments(settings.model)
-    for name in settings.arguments:
+    for name in settings.arguments if known is not None else ():
         nearest(name, known, f'an argument of {settings.model}')
     check_numbers(settings)
     check_schema(settings)
