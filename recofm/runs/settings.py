@@ -75,7 +75,7 @@ def model_arguments(
 ) -> list[str]|None:
     "The names of its arguments, besides the fields; None: not known yet."
     if is_own(model): return check_written(model, model_pages())
-    what = 'package.module:Class or a model'
+    what = 'a model as package.module:Class or one'
     page = model_pages()[nearest(model, model_pages(), what)]
     own = next(s for s in _parsed(page) if getattr(s, 'name', None) == model)
     head = next(s for s in own.body if getattr(s, 'name', None) == '__init__')
