@@ -88,6 +88,12 @@ def test_from_the_class_to_its_lists(here):
     assert f'Expected --model {own}, as the model in' in needs
     assert 'my_models' not in sys.modules
     assert len(said('recommend', *lists, '--model', own).splitlines()) == 3
+
+
+@pytest.mark.slow
+def test_all_that_is_asked_of_a_folder(here):
+    words = '--model', own, '--set', 'tilt=.7', '--epochs', 2, '--out', 'run'
+    said('train', *table, *words)
     ask = 'run', '--model', own
     for more in (['similar', '--item', 3], ['evaluate', '--data', 'views.csv'],
                  ['predict', '--data', 'views.csv', '--out', 'scores.csv'],

@@ -12,9 +12,8 @@ from argparse import Namespace
 from pathlib import Path
 from .ends import quiet
 from .layouts import layout_of, libffm_rows
-from recofm.cli.options import (
-    Option, add_options, all_options, names_in, recipe, single_names,
-    text_options)
+from .options import (
+    Option, add_options, all_options, recipe, single_names, text_options)
 from .recommend import check_folder, check_out, learned_ratings
 from .train import data_sets, read
 from ..data.columns import names_read
@@ -98,8 +97,7 @@ def predict(args):
     args = settled(args)
     artifact = loaded(args.folder)
     rows = asked_rows(args, artifact.schema, target=False)
-    keep = None if args.keep is None else names_in(args.keep)
-    n = artifact.predict_to(args.out, rows, keep)
+    n = artifact.predict_to(args.out, rows, args.keep)
     print(f'{n:,} predictions in {args.out}')
 
 def check_unread(file, rows):

@@ -19,8 +19,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from .ends import meant_by, quiet
 from .options import (
-    all_options, arguments_of, column_options, names_in, pairs_of, recipe_of,
-    resolved, text_arguments, text_options, worded)
+    all_options, arguments_of, column_options, pairs_of, recipe_of, resolved,
+    text_arguments, text_options, worded)
 from .layouts import (
     layout_columns, layout_of, layout_places, layout_rows, layout_source)
 from .own_models import look_here
@@ -96,13 +96,13 @@ def laid_out(args, more) -> dict:
 
 def named_columns(args) -> dict:
     "What the options name columns for, by word."
-    found = {o.name: names_in(getattr(args, o.name))
+    found = {o.name: getattr(args, o.name)
              for o in column_options if o.kind is list}
     for word, cls in kind_words().items():
         given = getattr(args, word)
         flag = f"--{word.replace('_', '-')}"
         found[word] = (arguments_of(cls, given, flag) if cls.argument
-                       else names_in(given))
+                       else given)
     return {word: names for word, names in found.items() if names}
 
 def refuse_words(args, named):

@@ -93,7 +93,7 @@ def _is(value, *kinds) -> bool:
 def check_class_weight(settings):
     "A `ValueError` for classes that cannot be weighed so."
     if settings.class_weight is None: return
-    nearest(settings.class_weight, ['balanced'], 'class_weight')
+    nearest(settings.class_weight, ['balanced'], 'class_weight=')
     if settings.task == 'click': return
     expected = "Expected class_weight= with the task 'click' alone"
     raise ValueError(f'{expected}. Received {settings.task!r}')
