@@ -80,3 +80,76 @@ def test_a_name_with_a_comma(tmp_path, monkeypatch):
     first = (tmp_path/'scores.csv').read_text().splitlines()[0]
     assert first.split('"')[1::2] == ['last, first', 'film', 'prediction'] \
         or first == '"last, first",film,prediction'
+
+
+def two_columns(n=400):
+    return planted(n=n, sizes=(20, 20), names=('user', 'film')).frame
+
+
+table = ['--target', 'label', '--user', 'user', '--item', 'film',
+         '--model', 'FM', '--epochs', 1]
+
+
+@pytest.mark.parametrize('words, free, expected', [
+    ('--dim 999999999', 2**33, ' x 1,000,000,000 weights'),
+    ('--set k=999999999', 2**33, 'FM can take. Received k=999999999: Expect'),
+    ('--model DeepFM --set hidden_units=[99999999]', 2**33, 'x 99,999,999 w'),
+    ('--dim 99999', 2**28, '320 examples, each of 2 x 100,000 numbers')])
+def test_too_large_a_model_is_refused_by_name(words, free, expected, tmp_path,
+                                              monkeypatch):
+    "Linux would end the process, without a word."
+    monkeypatch.setattr('recofm.runs.run.free_memory', lambda: free)
+    two_columns().to_csv(tmp_path/'views.csv', index=False)
+    told = mistake('train', '--data', tmp_path/'views.csv', *table,
+                   '--out', tmp_path/'run', *words.split())
+    assert expected in told and 'GiB' in told and '--dim' in told, told
+
+
+def test_too_few_rows_name_the_file(tmp_path):
+    for n in (3, 12): two_columns(n).to_csv(tmp_path/f'{n}.csv', index=False)
+    words = [*table, '--out', tmp_path/'run']
+    told = mistake('train', '--data', tmp_path/'3.csv', *words)
+    assert f"{tmp_path/'3.csv'}: expected enough rows" in told
+    told = mistake('train', '--data', tmp_path/'12.csv', *words)
+    assert f"in the valid part of {tmp_path/'12.csv'}: " in told \
+        or f"in the test part of {tmp_path/'12.csv'}: " in told
+    two_columns(20).assign(label=1).to_csv(tmp_path/'ones.csv', index=False)
+    told = mistake('train', '--data', tmp_path/'12.csv',
+                   '--valid', tmp_path/'ones.csv', *words)
+    assert f"in the valid part of {tmp_path/'ones.csv'}: " in told
+
+
+def test_a_run_does_not_lie_among_its_rows(tmp_path):
+    rows = tmp_path/'rows'
+    rows.mkdir()
+    two_columns().to_csv(rows/'views.csv', index=False)
+    told = mistake('train', '--data', rows, *table, '--out', rows/'run')
+    assert f'Expected --out outside of {rows}, since --data reads' in told
+    said('train', '--data', rows, *table, '--out', tmp_path/'run')
+    for command in ('predict', 'evaluate'):
+        told = mistake(command, tmp_path/'run', '--data', rows,
+                       '--out', rows/'scores.csv')
+        assert 'Expected --out outside of' in told
+
+
+def test_labels_of_libffm_are_numbers_where_numbers_are_asked(tmp_path):
+    import pandas as pd
+    lines = [f'{1 if i % 3 else -1} 0:{i % 7}:1 1:{i % 5}:1\n'
+             for i in range(200)]
+    (tmp_path/'lines.txt').write_text(''.join(lines))
+    words = '--data', tmp_path/'lines.txt'
+    said('train', *words, '--model', 'FM', '--epochs', 1, '--task', 'rating',
+         '--target', 'label', '--out', tmp_path/'run')
+    said('evaluate', tmp_path/'run', *words, '--out', tmp_path/'figures.csv')
+    figures = pd.read_csv(tmp_path/'figures.csv')
+    assert figures.rmse[0] > .6, figures     # of -1 and 1, .94; of 0 and 1, .47
+
+
+def test_a_packed_table_has_a_bound(tmp_path):
+    import gzip
+    with gzip.open(tmp_path/'bomb.csv.gz', 'wt') as f:
+        f.write('user,film,label\n')
+        f.writelines([1_000 * 'x' + ',1,1\n'] * 70_000)
+    told = mistake('train', '--data', tmp_path/'bomb.csv.gz', *table,
+                   '--out', tmp_path/'run')
+    assert 'bomb.csv.gz: expected at most' in told and '--stream' in told

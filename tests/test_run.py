@@ -578,7 +578,8 @@ def test_a_warning_is_one_line(monkeypatch, capsys):
     assert capsys.readouterr().err == 'recofm: --numeric is odd\n'
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('number', [
+    signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_handlers_are_given_back(number, monkeypatch, capsys):
     before = signal.getsignal(number), sys.unraisablehook, sys.stdout
     def recommend(args): signal.raise_signal(number)
@@ -689,7 +690,8 @@ class Running:
 
 @pytest.mark.parametrize('number, status', [
     (signal.SIGINT, 130),
-    pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)])
+    pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+    pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow)])
 def test_a_run_that_was_asked_to_end_saves_and_goes_on(
         number, status, parts, tmp_path):
     "Gone on with, it is the run that was not ended, bit for bit."

@@ -7,11 +7,12 @@ __all__ = ['films', 'data_sets', 'targets', 'first_arguments', 'part_options', '
            'laid_out', 'named_columns', 'refuse_words', 'check_together', 'check_split', 'check_streamed',
            'all_settled', 'settings_of', 'wanted_numbers', 'files_of', 'lies_there', 'check_there', 'check_files',
            'liked', 'read', 'streamed', 'all_rows', 'identities', 'sizes_of', 'record_now', 'settings_then',
-           'overridden', 'tell', 'checked', 'recipe_text', 'absolute', 'saved_when', 'last_word', 'explained', 'train',
-           'train_settled']
+           'overridden', 'tell', 'checked', 'check_outside', 'recipe_text', 'absolute', 'saved_when', 'last_word',
+           'explained', 'of_files', 'train', 'train_settled']
 
 # %% ../../nbs/cli/20_train.ipynb #886e7b2a
 import os
+import re
 import sys
 from argparse import Namespace
 from contextlib import contextmanager
@@ -246,7 +247,8 @@ def read(
 ):
     "The rows of the data, with `liked` where ratings become targets."
     if args.stream: return streamed(data, args, numbers)
-    if args.layout: frame = layout_rows(args.layout, data, args.data)
+    if args.layout:
+        frame = layout_rows(args.layout, data, args.data, args.task)
     elif data not in data_sets:
         frame = read_table(data, numbers, **text_arguments(args))
     else:
@@ -260,8 +262,8 @@ def read(
 def streamed(data, args, numbers):
     "The files as a source that knows how many rows they have."
     from recofm.data.sources import as_source
-    source = (layout_source(args.layout, data, args.data) if args.layout
-              else as_source(data, **text_arguments(args)))
+    source = (layout_source(args.layout, data, args.data, args.task)
+              if args.layout else as_source(data, **text_arguments(args)))
     source = source.with_numbers(numbers)
     if args.above is not None: source = source.likes('rating', args.above)
     return source.counted()
@@ -336,8 +338,23 @@ def checked(args):
     with worded(args): settings = settings_of(args)
     with worded(args): check_settings(settings)
     with worded(args, 'out'): check_place(args.out)
+    if not args.layout: check_outside(args.out, files_of(args))
     check_files(args, settings.columns)
     return settings
+
+def check_outside(
+    out,   # Folder or file that is written
+    files  # What is read, by the option that names it
+):
+    "A `ValueError` where what is written would be read the next time."
+    place = Path(os.path.realpath(out))
+    for name, given in files.items():
+        for folder in [given] if isinstance(given, str) else given:
+            if not os.path.isdir(folder): continue
+            if not place.is_relative_to(os.path.realpath(folder)): continue
+            expected = f'Expected --out outside of {folder}'
+            why = f'since --{name} reads all files in it'
+            raise ValueError(f'{expected}, {why}. Received {str(out)!r}')
 
 def recipe_text(args, settings, record) -> str:
     "The recipe of a run: the rows, the options and the record."
@@ -380,6 +397,23 @@ def explained(out):
         said = str(end) or last_word(out, place, before)
         raise type(end)(said.replace('resume=True', '--resume')) from None
 
+# %% ../../nbs/cli/20_train.ipynb #2a5baf89
+@contextmanager
+def of_files(args):
+    "What is said of rows, and of their parts, names the file that has them."
+    try: yield
+    except ValueError as e:
+        said = str(e)
+        for name in ('train', 'valid', 'test'):
+            own = args.valid and name != 'train'
+            file = getattr(args, name) if own else args.data
+            said = re.sub(rf'([Tt]he {name} part)\b(?! of )',
+                          lambda m: f'{m[1]} of {file}', said)
+        if said.startswith('Expected enough rows'):
+            said = f'{args.data}: e{said[1:]}'
+        if said == str(e): raise
+        raise type(e)(said) from None
+
 # %% ../../nbs/cli/20_train.ipynb #e1acdc78
 def train(args):
     "Train a model on a table and leave it with its report in a folder."
@@ -392,8 +426,9 @@ def train_settled(args):
     with quiet(): from recofm.runs.run import check_all, run
     with worded(args): check_all(settings, args.out)
     rows = all_rows(args, settings.columns)
-    record = record_now(args, files, rows)
+    with of_files(args): record = record_now(args, files, rows)
     tell([*overridden(args, settings),
           *differences(record, args.record, args.config)])
     report = {'recipe.toml': recipe_text(args, settings, record).encode()}
-    run(rows, settings, args.out, report, bool(args.resume), args.keep_every)
+    how = report, bool(args.resume), args.keep_every
+    with of_files(args): run(rows, settings, args.out, *how)
