@@ -8,7 +8,7 @@ from recofm.datasets.synthetic import planted
 
 whole = parser()
 commands = whole.commands
-needed = dict(train=[], recommend=['run', '--user', '1'],
+needed = dict(train=[], infer=[], recommend=['run', '--user', '1'],
               similar=['run', '--item', '1'],
               export=['run', '--out', 'served'])
 flags = [(name, flag) for name, command in commands.items()

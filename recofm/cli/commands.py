@@ -85,6 +85,7 @@ def parser():
     from recofm.cli.predict import (
         add_evaluate, add_predict, evaluate, predict)
     from recofm.cli.export import export
+    from recofm.cli.infer import add_infer, infer
     from recofm.cli.recommend import recommend, similar
     from recofm.cli.train import train
     about = 'Factorization machines: train one on a table, and ask it.'
@@ -93,6 +94,7 @@ def parser():
     commands = p.add_subparsers(required=True, metavar='command')
     p.commands = commands.choices
     add_train(add_command(commands, train))
+    add_infer(add_command(commands, infer))
     add_recommend(add_command(commands, recommend))
     add_similar(add_command(commands, similar))
     for add, command in ((add_predict, predict), (add_evaluate, evaluate)):
@@ -214,7 +216,7 @@ def run_command(argv):
         try:
             args = parser().parse_args(argv)
             if hasattr(args, 'resume'): signals.second += going_on
-            else: import_asked(args)
+            if hasattr(args, 'folder'): import_asked(args)
             args.command(args)
         except (Exception, KeyboardInterrupt) as e: end_early(meant_by(e))
     if error := unwritten(streams[0]):

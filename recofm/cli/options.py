@@ -7,7 +7,7 @@ __all__ = ['text_options', 'column_options', 'learning_options', 'in_words', 'nu
            'data_options', 'all_options', 'reads', 'names_in', 'Names', 'how_read', 'add_options', 'text_arguments',
            'pairs_of', 'as_value', 'assignments', 'whole_numbers', 'arguments_of', 'checked_setting', 'as_toml',
            'recipe', 'check_key', 'resolved', 'single_names', 'in_flags', 'worded', 'mentioned', 'gave', 'toml',
-           'recipe_of', 'toml_table']
+           'recipe_lines', 'recipe_of', 'toml_table']
 
 # %% ../../nbs/cli/10_options.ipynb #463e4a66
 import json
@@ -401,16 +401,20 @@ def toml(value) -> str:
     inside = [f'{json.dumps(n)} = {toml(v)}' for n, v in value.items()]
     return '{' + ', '.join(inside) + '}'
 
+def recipe_lines(
+    found: dict # From names of options to what is said of them
+) -> list[str]:
+    "A line of a recipe for each option that says something."
+    return [f'{o.key} = {toml(found[o.name])}' for o in all_options().values()
+            if found.get(o.name) not in (None, {}, [])]
+
 def recipe_of(
     settings, # Of the run
     **more    # Options that are none of its settings: `above=3`
 ) -> str:
     "The recipe of a run, as text."
     record = more.pop('record', {})
-    found = vars(settings) | settings.columns | more
-    said = [o for o in all_options().values()
-            if found.get(o.name) not in (None, {}, [])]
-    lines = [f'{o.flag[2:]} = {toml(found[o.name])}' for o in said]
+    lines = recipe_lines(vars(settings) | settings.columns | more)
     arguments = settings.arguments
     tables = toml_table('set', arguments)
     if None in arguments.values():    # TOML has no word for None
