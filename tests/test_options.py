@@ -153,3 +153,24 @@ def test_a_packed_table_has_a_bound(tmp_path):
     told = mistake('train', '--data', tmp_path/'bomb.csv.gz', *table,
                    '--out', tmp_path/'run')
     assert 'bomb.csv.gz: expected at most' in told and '--stream' in told
+
+
+@pytest.mark.parametrize('words, expected', {
+    '--combiner men': 'Expected columns for --combiner, as of --multi, ',
+    '--multi film --combiner men': "Column 'film': ",
+    '--recent film=3 --half-life nan':
+        'Expected settings that JSON can hold, as --half-life. Received: ',
+    '--recent film=3 --half-life -1': "Column 'film': ",
+    '--context label --class-weight up': 'Expected --class-weight among',
+    '--keep-every nan': 'Expected --keep-every to be minutes above 0.',
+    '--above nan': '--above', '--above 1 --target rating': '--target',
+    '--learning-rate 1e20':
+        'Epoch 1: expected finite predictions. Received 40 that are NaN',
+}.items())
+def test_a_value_that_no_run_can_use_names_its_option(words, expected,
+                                                      tmp_path):
+    two_columns().to_csv(tmp_path/'views.csv', index=False)
+    told = mistake('train', '--data', tmp_path/'views.csv', *table,
+                   '--out', tmp_path/'run', *words.split())
+    assert expected in told and 'Traceback' not in told, told
+    assert '_weight' not in told and 'half_life' not in told, told

@@ -7,8 +7,8 @@ __all__ = ['films', 'data_sets', 'targets', 'first_arguments', 'part_options', '
            'laid_out', 'named_columns', 'refuse_words', 'check_together', 'check_split', 'check_streamed',
            'all_settled', 'settings_of', 'wanted_numbers', 'files_of', 'lies_there', 'check_there', 'check_files',
            'liked', 'read', 'streamed', 'all_rows', 'identities', 'sizes_of', 'record_now', 'settings_then',
-           'overridden', 'tell', 'checked', 'check_outside', 'recipe_text', 'absolute', 'saved_when', 'last_word',
-           'explained', 'of_files', 'train', 'train_settled']
+           'overridden', 'tell', 'check_taken', 'checked', 'check_outside', 'recipe_text', 'absolute', 'saved_when',
+           'last_word', 'explained', 'of_files', 'train', 'train_settled']
 
 # %% ../../nbs/cli/20_train.ipynb #886e7b2a
 import os
@@ -332,11 +332,24 @@ def tell(lines):
     "Print lines that say what differs from the run of a recipe."
     for line in lines: print(f'recofm: {line}', file=sys.stderr)
 
+# %% ../../nbs/cli/20_train.ipynb #fdc8b9c3
+def check_taken(args, columns):
+    "A `ValueError` for an option that no column looks at."
+    asked = asked_columns(columns)
+    taken = {name for column in asked for name in column.options}
+    for name in kind_options():
+        if name in taken or getattr(args, name) is None: continue
+        words = [f'{word}=' for word, cls in kind_words().items()
+                 if name in cls.options]
+        expected = f"Expected columns for {name}=, as of {', '.join(words)}"
+        raise ValueError(f'{expected}. Received none')
+
 # %% ../../nbs/cli/20_train.ipynb #59cc7a02
 def checked(args):
     "The settings, where all that can be known without TensorFlow is right."
     with worded(args): settings = settings_of(args)
     with worded(args): check_settings(settings)
+    with worded(args): check_taken(args, settings.columns)
     with worded(args, 'out'): check_place(args.out)
     if not args.layout: check_outside(args.out, files_of(args))
     check_files(args, settings.columns)

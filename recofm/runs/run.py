@@ -51,7 +51,7 @@ from ..serving.artifact import Artifact
 from ..serving.catalogue import Catalogue
 from ..serving.folder import (
     add_report, check_place, check_report, locked, report_names)
-from ..training.divergence import DivergenceGuard
+from ..training.divergence import DivergenceGuard, cures
 from ..training.from_files import EpochBar
 from ..training.optimizers import SparseAdam
 from ..training.resuming import Resume
@@ -158,6 +158,10 @@ class Validation(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs):
         prediction = self.model.predict(self.batches, verbose=0).ravel()
+        if wrong := np.count_nonzero(~np.isfinite(prediction)):
+            expected = f'Epoch {epoch + 1}: expected finite predictions'
+            raise ValueError(f'{expected}. Received {wrong:,} that are NaN or '
+                             f'infinite. {cures(self.model)}')
         weights = getattr(self.batches, 'weights', None)
         metric = self.task.metric(self.target, prediction, weights=weights)
         loss = self.task.error(self.target, prediction, weights=weights)

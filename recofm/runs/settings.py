@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['task_names', 'split_names', 'packages', 'Settings', 'nearest', 'model_pages', 'model_arguments', 'check_class_weight',
-           'check_split', 'check_numbers', 'check_schema', 'check_settings', 'checked_value', 'settings_from',
-           'versions']
+           'check_split', 'check_numbers', 'check_plain', 'check_schema', 'check_settings', 'checked_value',
+           'settings_from', 'versions']
 
 # %% ../../nbs/runs/05_settings.ipynb #b2b0a584
 import ast
@@ -129,10 +129,16 @@ def check_numbers(settings):
          'a label that names a column', settings.label)):
         if good: continue
         raise ValueError(f'Expected {expected}. Received {received!r}')
-    try: json.dumps(vars(settings), allow_nan=False)
-    except (TypeError, ValueError) as e:
-        expected = 'Expected settings that JSON can hold'
-        raise ValueError(f'{expected}. Received: {e}') from None
+    check_plain(vars(settings) | settings.columns | settings.arguments)
+
+def check_plain(found: dict):
+    "A `ValueError` that names what JSON cannot hold."
+    for name, value in found.items():
+        if name in ('columns', 'arguments'): continue   # named one by one
+        try: json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as e:
+            expected = f'Expected settings that JSON can hold, as {name}='
+            raise ValueError(f'{expected}. Received: {e}') from None
 
 # %% ../../nbs/runs/05_settings.ipynb #721a50b7
 def check_schema(settings):
