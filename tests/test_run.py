@@ -260,7 +260,7 @@ def test_ratings_are_learned_and_predicted(parts, tmp_path):
     ('stars', 'good', "valid.csv, line 2: expected a number in 'stars'. "
                       "Received 'good'"),
     ('stars', None,
-     "Target 'stars' in the valid part: expected finite numbers"),
+     "valid.csv: expected finite numbers"),
     ('film', None, "valid.csv lacks 'film'"),
 ])
 def test_a_part_that_does_not_fit_is_refused_before_training(

@@ -10,6 +10,7 @@ import os
 import sys
 from pathlib import Path
 from .ends import quiet
+from ..data.files import read_content
 from ..runs.own_models import check_written, is_own, own_class
 from ..runs.settings import model_pages
 from ..serving.folder import current, is_artifact
@@ -23,11 +24,11 @@ def look_here(model):
 # %% ../../nbs/cli/25_own_models.ipynb #452dc24c
 def class_in(folder) -> str|None:
     "The class that a folder's model needs, as --model names it, or None."
-    from recofm.serving.artifact import written_contents  # imports pandas
     folder = current(Path(folder).resolve())
     if not is_artifact(folder): return None     # the command will say so
-    found = written_contents(folder/'artifact.json')
-    name, module = found['model'], found['module']
+    found = read_content(folder/'artifact.json')
+    name, module = found.get('model'), found.get('module')
+    if not (isinstance(name, str) and isinstance(module, str)): return None
     if module.startswith('recofm.models.') and name in model_pages():
         return name
     return f'{module}:{name}'

@@ -17,6 +17,7 @@ import sys
 from argparse import Namespace
 from contextlib import contextmanager
 from difflib import get_close_matches
+from math import isfinite
 from pathlib import Path
 from .ends import meant_by, quiet
 from .options import (
@@ -117,6 +118,9 @@ def refuse_words(args, named):
 # %% ../../nbs/cli/20_train.ipynb #c84c20b9
 def check_together(args):
     "A `ValueError` where options contradict each other."
+    if args.above is not None and not isfinite(args.above):
+        expected = 'Expected above= to be a finite number'
+        raise ValueError(f'{expected}. Received {args.above}')
     if args.above is not None and args.task == 'rating':
         expected = 'Expected no --above with --task rating'
         why = 'which predicts the rating itself'
