@@ -285,7 +285,7 @@ def test_ratings_are_learned_and_predicted(parts, tmp_path):
     ('stars', 'good', "valid.csv, line 2: expected a number in 'stars'. "
                       "Received 'good'"),
     ('stars', None,
-     "Target 'stars' in the valid part: expected finite numbers"),
+     "valid.csv: expected finite numbers"),
     ('film', None, "valid.csv lacks 'film'"),
 ])
 def test_a_part_that_does_not_fit_is_refused_before_training(
@@ -602,7 +602,8 @@ def test_a_warning_is_one_line(monkeypatch, capsys):
     assert capsys.readouterr().err == 'recofm: --numeric is odd\n'
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('number', [
+    signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_handlers_are_given_back(number, monkeypatch, capsys):
     before = signal.getsignal(number), sys.unraisablehook, sys.stdout
     def recommend(args): signal.raise_signal(number)
@@ -713,7 +714,8 @@ class Running:
 
 @pytest.mark.parametrize('number, status', [
     (signal.SIGINT, 130),
-    pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)])
+    pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+    pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow)])
 def test_a_run_that_was_asked_to_end_saves_and_goes_on(
         number, status, parts, tmp_path):
     "Gone on with, it is the run that was not ended, bit for bit."

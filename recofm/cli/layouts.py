@@ -62,8 +62,9 @@ def layout_columns(
 
 # %% ../../nbs/cli/18_layouts.ipynb #2b037af9
 def libffm_rows(
-    data,   # File of lines 'label field:index:value ...'
-    trained # Numbers of the fields of the training file
+    data,        # File of lines 'label field:index:value ...'
+    trained,     # Numbers of the fields of the training file
+    task='click' # 'click': labels of -1 and 1 are 0 and 1; 'rating': numbers
 ):
     "The lines as a source, with the training file's columns and their own."
     from recofm.data.libffm import libffm_source
@@ -72,25 +73,28 @@ def libffm_rows(
         lost = f'{data}: {len(others)} fields that training did not have'
         warnings.warn(f'{lost} are left out, the first is {others[0]}')
     source = libffm_source(data, sorted({*trained, *fields}))
-    signed = {-1} <= {*labels} <= {-1, 1}
+    signed = task == 'click' and {-1} <= {*labels} <= {-1, 1}
     return source.likes('label', 0., 'label') if signed else source
 
 def libffm_frame(
-    data,   # File of lines 'label field:index:value ...'
-    trained # Numbers of the fields of the training file
+    data,        # File of lines 'label field:index:value ...'
+    trained,     # Numbers of the fields of the training file
+    task='click' # As above
 ):
     "The lines as a table with the columns of the training file."
     from recofm.data.libffm import field_name
-    return libffm_rows(data, trained)[['label', *map(field_name, trained)]]
+    names = ['label', *map(field_name, trained)]
+    return libffm_rows(data, trained, task)[names]
 
 # %% ../../nbs/cli/18_layouts.ipynb #0474e31d
 def layout_rows(
     layout: str, # Name of it
     data,        # Path of the rows
-    trained      # That of the training rows
+    trained,     # That of the training rows
+    task='click' # What labels of libffm are
 ):
     "The rows of a file as a table with named columns."
-    if layout == 'libffm': return libffm_frame(data, seen(trained)[0])
+    if layout == 'libffm': return libffm_frame(data, seen(trained)[0], task)
     from recofm.datasets.layouts import read_layout
     return read_layout(layout, data)
 
@@ -105,10 +109,11 @@ def layout_places(layout, data) -> list:
 def layout_source(
     layout: str, # Name of it
     data,        # Path of the rows
-    trained      # That of the training rows
+    trained,     # That of the training rows
+    task='click' # What labels of libffm are
 ):
     "The rows of a file as a source, read piece by piece."
-    if layout == 'libffm': return libffm_rows(data, seen(trained)[0])
+    if layout == 'libffm': return libffm_rows(data, seen(trained)[0], task)
     from recofm.data.sources import as_source
     from recofm.datasets.layouts import layout_named, read_delimited
     found = layout_named(layout)

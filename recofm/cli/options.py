@@ -4,15 +4,17 @@
 
 # %% auto #0
 __all__ = ['text_options', 'column_options', 'learning_options', 'in_words', 'numbered', 'Option', 'shown_default', 'kind_flags',
-           'data_options', 'all_options', 'add_options', 'names_in', 'text_arguments', 'pairs_of', 'as_value',
-           'assignments', 'whole_numbers', 'arguments_of', 'checked_setting', 'as_toml', 'recipe', 'check_key',
-           'resolved', 'single_names', 'in_flags', 'worded', 'mentioned', 'gave', 'toml', 'recipe_of', 'toml_table']
+           'data_options', 'all_options', 'reads', 'names_in', 'Names', 'how_read', 'add_options', 'text_arguments',
+           'pairs_of', 'as_value', 'assignments', 'whole_numbers', 'arguments_of', 'checked_setting', 'as_toml',
+           'recipe', 'check_key', 'resolved', 'single_names', 'in_flags', 'worded', 'mentioned', 'gave', 'toml',
+           'recipe_lines', 'recipe_of', 'toml_table']
 
 # %% ../../nbs/cli/10_options.ipynb #463e4a66
 import json
 import re
-from argparse import ArgumentParser, Namespace
+from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace
 from contextlib import contextmanager
+from csv import reader
 from dataclasses import dataclass, replace
 from .records import checked_record
 from ..data.files import read_bytes
@@ -31,6 +33,7 @@ class Option:
     by_column: bool=False  # In a recipe: may be a table by column
     in_recipe: bool=True   # Whether a recipe may hold it
     several: bool=False    # Whether it may be several strings
+    empty: bool=False      # Whether an empty string says something
 
     @property
     def key(self): return self.name.replace('_', '-')
@@ -53,7 +56,8 @@ text_options = (
     Option('delimiter', str, 'C', 'what parts the cells; tab: a tabulator'),
     Option('names', list, 'A,B', 'of the columns, where no header says them'),
     Option('encoding', str, 'NAME', 'of text files, such as cp1252'),
-    Option('quoting', str, 'C', "around cells; '': there are no quotes"),
+    Option('quoting', str, 'C', "around cells; '': there are no quotes",
+           empty=True),
     Option('comment', str, 'C', 'a line that begins so is no row'),
     Option('on_bad_line', str, 'raise|skip', 'what to do with a broken line'),
     Option('bad_lines', int, 'N', 'broken lines that may be skipped'))
@@ -100,7 +104,8 @@ def data_options() -> tuple:
 
 # %% ../../nbs/cli/10_options.ipynb #59b07d0a
 learning_options = (
-    Option('model', str, 'MODEL', 'name of a model', 'DeepFM'),
+    Option('model', str, 'MODEL', 'name of a model, or package.module:Class',
+           'DeepFM'),
     Option('task', str, 'TASK', 'click: 0 or 1; rating: numbers', 'click'),
     Option('class_weight', str, 'balanced', 'both classes count alike'),
     Option('out', str, 'OUT', 'folder for the model and its report'),
@@ -130,24 +135,55 @@ def all_options() -> dict[str, Option]:
     return {o.name: o for o in (*data_options(), *learning_options)}
 
 # %% ../../nbs/cli/10_options.ipynb #097861da
+in_words = {int: 'a whole number', float: 'a number', str: 'a string',
+            list: 'a list of strings', bool: 'true or false'}
+
+def reads(
+    flag: str,  # Of the option, for the message
+    kind=str,   # Of its value
+    empty=False # Whether an empty word says something
+):
+    "What makes the option's value of a word, for a parser."
+    def read(word):
+        if not word and not empty:
+            expected = f'Expected {flag} with a value'
+            raise ArgumentTypeError(f"{expected}. Received ''")
+        try: return kind(word)
+        except ValueError:
+            expected = f'Expected {flag} to be {in_words[kind]}'
+            raise ArgumentTypeError(f'{expected}. Received {word!r}') from None
+    return read
+
+# %% ../../nbs/cli/10_options.ipynb #02f4d4a1
+def names_in(
+    words # As the shell parted them: `['a,b', 'c']`
+) -> list[str]:
+    "The column names that several words hold, parted by commas."
+    rows = (next(reader([word]), None) or [''] for word in words)
+    return [name for row in rows for name in row]
+
+class Names(Action):
+    "Gathers the names of all words, however often an option is given."
+    def __call__(self, parser, found, words, flag=None):
+        before = getattr(found, self.dest) or []
+        setattr(found, self.dest, before + names_in(words))
+
+def how_read(option) -> dict:
+    "How a parser reads an option."
+    if option.kind is bool: return dict(action='store_true')
+    named = option.kind is list and not option.by_column
+    if named: return dict(nargs='+', action=Names)
+    if option.kind is list: return dict(nargs='+', action='extend')
+    read = reads(option.flag, option.kind, option.empty)
+    if option.several: return dict(nargs='+', action='extend', type=read)
+    return dict(type=read)
+
 def add_options(group, options):
     "Tell a parser of these options. What is not given is None."
     for o in options:
-        help = o.help.replace('%', '%%')
-        if o.kind is bool:
-            group.add_argument(o.flag, action='store_true', default=None,
-                               help=help)
-            continue
-        several = dict(nargs='+', action='extend')
-        listed = o.kind is list or o.several
-        value = several if listed else dict(type=o.kind)
-        group.add_argument(o.flag, **value, metavar=o.value, help=help)
-
-def names_in(
-    words # As the parser found them: `['a,b', 'c']`
-) -> list[str]:
-    "The column names that several words hold, parted by commas."
-    return ','.join(words).split(',') if words else []
+        shown = {} if o.kind is bool else dict(metavar=o.value)
+        group.add_argument(o.flag, **how_read(o), **shown, default=None,
+                           help=o.help.replace('%', '%%'))
 
 # %% ../../nbs/cli/10_options.ipynb #8e2d0c05
 def text_arguments(args) -> dict:
@@ -155,8 +191,6 @@ def text_arguments(args) -> dict:
     given = {o.name: getattr(args, o.name, None) for o in text_options}
     found = {n: v for n, v in given.items() if v is not None}
     if found.get('delimiter') in ('tab', r'\t'): found['delimiter'] = '\t'
-    for name in ('missing', 'names'):
-        if name in found: found[name] = names_in(found[name])
     return found
 
 # %% ../../nbs/cli/10_options.ipynb #58a0cfdf
@@ -218,9 +252,6 @@ def arguments_of(
     return whole_numbers(words, flag)
 
 # %% ../../nbs/cli/10_options.ipynb #f49daa64
-in_words = {int: 'a whole number', float: 'a number', str: 'a string',
-            list: 'a list of strings', bool: 'true or false'}
-
 def checked_setting(option, value, file='A recipe'):
     "The value of an option in a recipe, where it is of the option's kind."
     if option.by_column and isinstance(value, dict):
@@ -230,12 +261,14 @@ def checked_setting(option, value, file='A recipe'):
         return value
     if option.several and isinstance(value, list):
         option = replace(option, kind=list)
-    if option.kind is list and isinstance(value, str): value = [value]
+    if option.kind is list and isinstance(value, str):
+        value = [value] if option.by_column else names_in([value])
     kinds = (int, float) if option.kind is float else option.kind
     truth = isinstance(value, bool)
     good = isinstance(value, kinds) and truth == (option.kind is bool)
     if good and option.kind is list:
         good = all(isinstance(v, str) for v in value)
+    if value == '' and not option.empty: good = False
     if good: return float(value) if option.kind is float else value
     expected = f'{file}: expected {option.key} to be {in_words[option.kind]}'
     raise ValueError(f'{expected}. Received {value!r}')
@@ -370,16 +403,20 @@ def toml(value) -> str:
     inside = [f'{json.dumps(n)} = {toml(v)}' for n, v in value.items()]
     return '{' + ', '.join(inside) + '}'
 
+def recipe_lines(
+    found: dict # From names of options to what is said of them
+) -> list[str]:
+    "A line of a recipe for each option that says something."
+    return [f'{o.key} = {toml(found[o.name])}' for o in all_options().values()
+            if found.get(o.name) not in (None, {}, [])]
+
 def recipe_of(
     settings, # Of the run
     **more    # Options that are none of its settings: `above=3`
 ) -> str:
     "The recipe of a run, as text."
     record = more.pop('record', {})
-    found = vars(settings) | settings.columns | more
-    said = [o for o in all_options().values()
-            if found.get(o.name) not in (None, {}, [])]
-    lines = [f'{o.flag[2:]} = {toml(found[o.name])}' for o in said]
+    lines = recipe_lines(vars(settings) | settings.columns | more)
     arguments = settings.arguments
     tables = toml_table('set', arguments)
     if None in arguments.values():    # TOML has no word for None

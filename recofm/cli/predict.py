@@ -12,11 +12,10 @@ from argparse import Namespace
 from pathlib import Path
 from .ends import quiet
 from .layouts import layout_of, libffm_rows
-from recofm.cli.options import (
-    Option, add_options, all_options, names_in, recipe, single_names,
-    text_options)
+from .options import (
+    Option, add_options, all_options, recipe, single_names, text_options)
 from .recommend import check_folder, check_out, learned_ratings
-from .train import data_sets, read
+from .train import check_outside, data_sets, read
 from ..data.columns import names_read
 from ..data.written import write_batches
 from ..serving.folder import current
@@ -34,13 +33,11 @@ by = Option('by', str, 'A', 'column whose values are groups')
 figures = Option('out', str, 'FILE', 'where the figures are written, too')
 
 def add_predict(parser):
-    "The options of `recofm predict`."
-    parser.add_argument('folder', help='where recofm train saved')
+    "The options of `recofm predict`, besides the folder."
     add_options(parser, [*reading_options(), scores, keep])
 
 def add_evaluate(parser):
-    "The options of `recofm evaluate`."
-    parser.add_argument('folder', help='where recofm train saved')
+    "The options of `recofm evaluate`, besides the folder."
     add_options(parser, [*reading_options(), by, figures])
 
 # %% ../../nbs/cli/35_predict.ipynb #41bc2a39
@@ -67,6 +64,7 @@ def settled(args) -> Namespace:
     found |= as_trained(args.folder) | said
     args = Namespace(**found | single_names(found))
     args.layout = layout_of(args)
+    if args.out: check_outside(args.out, dict(data=args.data))
     return args
 
 # %% ../../nbs/cli/35_predict.ipynb #86f87d28
@@ -74,17 +72,19 @@ def asked_rows(args, schema, target=True):
     "The rows that the options name, as what `as_source` takes."
     from recofm.data.streams import numbers_of
     if not target: args = Namespace(**vars(args) | dict(above=None))
-    if args.layout == 'libffm': return lines_as_trained(args.data, schema)
+    task = 'rating' if learned_ratings(args.folder) else 'click'
+    if args.layout == 'libffm': return lines_as_trained(args.data, schema, task)
+    args.task = task
     whole = args.data in data_sets or args.layout in ('movielens', 'amazon')
     args.stream, numbers = not whole, numbers_of(schema)
     if args.above is not None: numbers.append('rating')
     return read(args.data, args, numbers)
 
-def lines_as_trained(data, schema):
+def lines_as_trained(data, schema, task='click'):
     "Lines of libffm with the columns of the training file, and their own."
     names = [n.split() for n in names_read(schema.columns)]
     trained = [int(n[1]) for n in names if n[0] == 'field']
-    return libffm_rows(data, trained)
+    return libffm_rows(data, trained, task)
 
 # %% ../../nbs/cli/35_predict.ipynb #79773976
 def loaded(folder):
@@ -100,8 +100,7 @@ def predict(args):
     args = settled(args)
     artifact = loaded(args.folder)
     rows = asked_rows(args, artifact.schema, target=False)
-    keep = None if args.keep is None else names_in(args.keep)
-    n = artifact.predict_to(args.out, rows, keep)
+    n = artifact.predict_to(args.out, rows, args.keep)
     print(f'{n:,} predictions in {args.out}')
 
 def check_unread(file, rows):

@@ -7,24 +7,27 @@ __all__ = ['films', 'data_sets', 'targets', 'first_arguments', 'part_options', '
            'laid_out', 'named_columns', 'refuse_words', 'check_together', 'check_split', 'check_streamed',
            'all_settled', 'settings_of', 'wanted_numbers', 'files_of', 'lies_there', 'check_there', 'check_files',
            'liked', 'read', 'streamed', 'all_rows', 'identities', 'sizes_of', 'record_now', 'settings_then',
-           'overridden', 'tell', 'checked', 'recipe_text', 'absolute', 'saved_when', 'last_word', 'explained', 'train',
-           'train_settled', 'start_of']
+           'overridden', 'tell', 'check_taken', 'checked', 'check_outside', 'recipe_text', 'absolute', 'saved_when',
+           'last_word', 'explained', 'of_files', 'train', 'train_settled', 'start_of']
 
 # %% ../../nbs/cli/20_train.ipynb #886e7b2a
 import os
+import re
 import sys
 from argparse import Namespace
 from contextlib import contextmanager
 from difflib import get_close_matches
+from math import isfinite
 from pathlib import Path
 from .earlier import (
     check_apart, check_kept, earlier_of, identity_of_run, settings_kept)
 from .ends import meant_by, quiet
 from .options import (
-    all_options, arguments_of, column_options, names_in, pairs_of, recipe_of,
-    resolved, text_arguments, text_options, worded)
+    all_options, arguments_of, column_options, pairs_of, recipe_of, resolved,
+    text_arguments, text_options, worded)
 from .layouts import (
     layout_columns, layout_of, layout_places, layout_rows, layout_source)
+from .own_models import look_here
 from .records import (
     content_of, differences, identity_of, record_of)
 from ..data.columns import names_read
@@ -97,13 +100,13 @@ def laid_out(args, more) -> dict:
 
 def named_columns(args) -> dict:
     "What the options name columns for, by word."
-    found = {o.name: names_in(getattr(args, o.name))
+    found = {o.name: getattr(args, o.name)
              for o in column_options if o.kind is list}
     for word, cls in kind_words().items():
         given = getattr(args, word)
         flag = f"--{word.replace('_', '-')}"
         found[word] = (arguments_of(cls, given, flag) if cls.argument
-                       else names_in(given))
+                       else given)
     return {word: names for word, names in found.items() if names}
 
 def refuse_words(args, named):
@@ -117,6 +120,9 @@ def refuse_words(args, named):
 # %% ../../nbs/cli/20_train.ipynb #c84c20b9
 def check_together(args):
     "A `ValueError` where options contradict each other."
+    if args.above is not None and not isfinite(args.above):
+        expected = 'Expected above= to be a finite number'
+        raise ValueError(f'{expected}. Received {args.above}')
     if args.above is not None and args.task == 'rating':
         expected = 'Expected no --above with --task rating'
         why = 'which predicts the rating itself'
@@ -161,6 +167,7 @@ def all_settled(args) -> Namespace:
     "The options of a run, resolved, checked, and with MovieLens' threshold."
     earlier = earlier_of(args)
     args = resolved(args, earlier)
+    look_here(args.model)
     with worded(args): args.layout = layout_of(args)
     with worded(args): check_together(args)
     likes = args.data in data_sets and args.task == 'click'
@@ -253,7 +260,8 @@ def read(
 ):
     "The rows of the data, with `liked` where ratings become targets."
     if args.stream: return streamed(data, args, numbers)
-    if args.layout: frame = layout_rows(args.layout, data, args.data)
+    if args.layout:
+        frame = layout_rows(args.layout, data, args.data, args.task)
     elif data not in data_sets:
         frame = read_table(data, numbers, **text_arguments(args))
     else:
@@ -267,8 +275,8 @@ def read(
 def streamed(data, args, numbers):
     "The files as a source that knows how many rows they have."
     from recofm.data.sources import as_source
-    source = (layout_source(args.layout, data, args.data) if args.layout
-              else as_source(data, **text_arguments(args)))
+    source = (layout_source(args.layout, data, args.data, args.task)
+              if args.layout else as_source(data, **text_arguments(args)))
     source = source.with_numbers(numbers)
     if args.above is not None: source = source.likes('rating', args.above)
     return source.counted()
@@ -339,15 +347,43 @@ def tell(lines):
     "Print lines that say what differs from the run of a recipe."
     for line in lines: print(f'recofm: {line}', file=sys.stderr)
 
+# %% ../../nbs/cli/20_train.ipynb #fdc8b9c3
+def check_taken(args, columns):
+    "A `ValueError` for an option that no column looks at."
+    asked = asked_columns(columns)
+    taken = {name for column in asked for name in column.options}
+    for name in kind_options():
+        if name in taken or getattr(args, name) is None: continue
+        words = [f'{word}=' for word, cls in kind_words().items()
+                 if name in cls.options]
+        expected = f"Expected columns for {name}=, as of {', '.join(words)}"
+        raise ValueError(f'{expected}. Received none')
+
 # %% ../../nbs/cli/20_train.ipynb #59cc7a02
 def checked(args):
     "The settings, where all that can be known without TensorFlow is right."
     with worded(args): settings = settings_of(args)
     with worded(args): check_settings(settings)
+    with worded(args): check_taken(args, settings.columns)
     with worded(args, 'out'): check_place(args.out)
     if earlier := getattr(args, 'from'): check_apart(earlier, args.out)
+    if not args.layout: check_outside(args.out, files_of(args))
     check_files(args, settings.columns)
     return settings
+
+def check_outside(
+    out,   # Folder or file that is written
+    files  # What is read, by the option that names it
+):
+    "A `ValueError` where what is written would be read the next time."
+    place = Path(os.path.realpath(out))
+    for name, given in files.items():
+        for folder in [given] if isinstance(given, str) else given:
+            if not os.path.isdir(folder): continue
+            if not place.is_relative_to(os.path.realpath(folder)): continue
+            expected = f'Expected --out outside of {folder}'
+            why = f'since --{name} reads all files in it'
+            raise ValueError(f'{expected}, {why}. Received {str(out)!r}')
 
 def recipe_text(args, settings, record) -> str:
     "The recipe of a run: the rows, the options and the record."
@@ -391,6 +427,23 @@ def explained(out):
         said = str(end) or last_word(out, place, before)
         raise type(end)(said.replace('resume=True', '--resume')) from None
 
+# %% ../../nbs/cli/20_train.ipynb #2a5baf89
+@contextmanager
+def of_files(args):
+    "What is said of rows, and of their parts, names the file that has them."
+    try: yield
+    except ValueError as e:
+        said = str(e)
+        for name in ('train', 'valid', 'test'):
+            own = args.valid and name != 'train'
+            file = getattr(args, name) if own else args.data
+            said = re.sub(rf'([Tt]he {name} part)\b(?! of )',
+                          lambda m: f'{m[1]} of {file}', said)
+        if said.startswith('Expected enough rows'):
+            said = f'{args.data}: e{said[1:]}'
+        if said == str(e): raise
+        raise type(e)(said) from None
+
 # %% ../../nbs/cli/20_train.ipynb #e1acdc78
 def train(args):
     "Train a model on a table and leave it with its report in a folder."
@@ -403,12 +456,12 @@ def train_settled(args):
     with quiet(): from recofm.runs.run import check_all, run
     with worded(args): check_all(settings, args.out)
     rows = all_rows(args, settings.columns)
-    record = record_now(args, files, rows)
+    with of_files(args): record = record_now(args, files, rows)
     tell([*overridden(args, settings),
           *differences(record, args.record, args.config)])
     report = {'recipe.toml': recipe_text(args, settings, record).encode()}
-    run(rows, settings, args.out, report, bool(args.resume), args.keep_every,
-        **start_of(args))
+    how = report, bool(args.resume), args.keep_every
+    with of_files(args): run(rows, settings, args.out, *how, **start_of(args))
 
 def start_of(args) -> dict:
     "The artifact that the run goes on from, where there is one."

@@ -100,6 +100,9 @@ def check_dialect(dialect):
     if dialect.on_bad_line not in ('raise', 'skip'):
         expected = "Expected on_bad_line= to be 'raise' or 'skip'"
         raise ValueError(f'{expected}. Received {dialect.on_bad_line!r}')
+    if not dialect.bad_lines >= 0:
+        expected = 'Expected bad_lines= to be a number of lines'
+        raise ValueError(f'{expected}. Received {dialect.bad_lines!r}')
     if len({*dialect.names}) == len(dialect.names): return
     expected = 'Expected each of names= once'
     raise ValueError(f'{expected}. Received {list(dialect.names)}')

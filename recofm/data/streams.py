@@ -468,6 +468,11 @@ def alone(self:Stream, kind) -> np.ndarray:
 @patch
 def balanced(self:Stream) -> Stream:
     "The same examples, weighed so that both classes count alike."
+    label = self.schema.label
+    if label not in self.columns:
+        expected = 'Expected rows with a target, whose classes count alike'
+        received = f'none of {label!r}' if label else 'a schema without one'
+        raise ValueError(f'{expected}. Received {received}')
     counts = np.zeros(2, int)
     for piece in self.pieces:
         for y, in piece.alone('target').parts(): counts += class_counts(y)

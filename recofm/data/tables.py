@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['typed_endings', 'endings', 'with_hint', 'check_names', 'check_columns', 'as_frame', 'typed_frame', 'typed_kind',
-           'is_table', 'table_read', 'typed_schema', 'arrow_reader', 'header', 'check_headers', 'text_frame',
-           'typed_frame_of', 'told_columns', 'place_frame', 'tables_in', 'read_table']
+           'is_table', 'table_read', 'typed_schema', 'arrow_reader', 'header', 'check_headers', 'not_too_many',
+           'text_frame', 'typed_frame_of', 'told_columns', 'place_frame', 'tables_in', 'read_table']
 
 # %% ../../nbs/data/18_tables.ipynb #d125d2e2
 import warnings
 from difflib import get_close_matches
 import pyarrow as pa
 from .delimited import (
-    Dialect, Skipped, as_digits, as_place, finite_numbers, text_batches,
-    text_endings, text_header, text_read)
+    Dialect, Skipped, as_digits, as_place, finite_numbers, packer,
+    text_batches, text_endings, text_header, text_read)
 from .files import reading
 from .places import places_in
 
@@ -136,10 +136,29 @@ def check_headers(
         raise ValueError(f'{expected}. Received {there}, other in {other}')
     return headers
 
+# %% ../../nbs/data/18_tables.ipynb #6c86b00d
+def not_too_many(
+    place,  # Of a text file
+    batches # Its rows
+):
+    "The same, as long as they are not too much for a packed file of its size."
+    packed, length = packer(place.path), 0
+    most = packed and max(2**26, 200 * place.stamp()[0])
+    for batch in batches:
+        cells = batch.num_rows * batch.num_columns
+        length += batch.nbytes - 7 * cells   # a delimiter, for eight bytes
+        if packed and length > most:
+            expected = f'{place}: expected at most {most:,} bytes, unpacked'
+            cure = 'read it piece by piece, as as_source and --stream do'
+            raise ValueError(f'{expected}. Received more: unpack the file, or '
+                             f'{cure}')
+        yield batch
+
 # %% ../../nbs/data/18_tables.ipynb #15aa2d42
 def text_frame(place, dialect, skipped=None):
     "A text file as a DataFrame of text, and of numbers where asked."
-    batches = list(text_batches(place, None, dialect, skipped))
+    batches = text_batches(place, None, dialect, skipped)
+    batches = list(not_too_many(place, batches))
     if batches: return pa.Table.from_batches(batches).to_pandas()
     types = {n: pa.float64() if n in dialect.numbers else pa.large_string()
              for n in header(place, dialect)}

@@ -204,8 +204,9 @@ _one_bound = threading.RLock()
 
 @contextmanager
 def bounded_variables(
-    most: int, # Bytes that all variables may take together
-    number: int# How many there may be
+    most: int,  # Bytes that all variables may take together
+    number: int,# How many there may be
+    error=None  # Of the shape of one too much; None: one of a file's model
 ):
     "A `ValueError` before a variable is made that is too much."
     method, me = '_validate_shape', threading.get_ident()
@@ -216,7 +217,7 @@ def bounded_variables(
     def counted(variable, shape):
         shape = check(variable, shape)
         if threading.get_ident() == me and _spend(left, variable, shape):
-            refused.append(_too_much(shape))
+            refused.append((error or _too_much)(shape))
             raise refused[0]
         return shape
     with _one_bound:

@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['tasks', 'part_names', 'model_class', 'Task', 'squared_error', 'check_parts', 'make_parts', 'own_parts',
            'numbers_read', 'read_as', 'Validation', 'progressive', 'drops_out', 'progressive_line', 'Progress',
-           'epoch_line', 'begin', 'encoded', 'batches_of', 'watchers', 'weighed', 'have_weights', 'metrics_by_weight',
-           'learn', 'bars', 'of_size', 'fitted', 'OneHotRidge', 'simple_means', 'simple_models', 'some_of', 'OnSample',
-           'OnPairs', 'reports_of', 'on_some', 'on_streams', 'in_memory', 'measure', 'curves', 'drawn', 'metrics_of',
-           'ended', 'as_bytes', 'files', 'progressive_in', 'begun_files', 'check_arguments', 'check_all', 'prepared',
-           'catalogue_of', 'fingerprint_of', 'state_about', 'state_file', 'introduced', 'where_from', 'stopped',
-           'reported', 'as_text', 'put_beside', 'shown_place', 'saved_line', 'run']
+           'epoch_line', 'free_memory', 'within_memory', 'check_step', 'begin', 'encoded', 'batches_of', 'watchers',
+           'weighed', 'have_weights', 'metrics_by_weight', 'learn', 'bars', 'of_size', 'fitted', 'OneHotRidge',
+           'simple_means', 'simple_models', 'some_of', 'OnSample', 'OnPairs', 'reports_of', 'on_some', 'on_streams',
+           'in_memory', 'measure', 'curves', 'drawn', 'metrics_of', 'ended', 'as_bytes', 'files', 'progressive_in',
+           'begun_files', 'tried_fields', 'check_arguments', 'check_own', 'check_all', 'prepared', 'catalogue_of',
+           'fingerprint_of', 'state_about', 'state_file', 'introduced', 'where_from', 'stopped', 'reported', 'as_text',
+           'put_beside', 'shown_place', 'saved_line', 'run']
 
 # %% ../../nbs/runs/10_run.ipynb #dba43b19
 import hashlib
@@ -21,6 +22,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from math import prod
 from pathlib import Path
 from textwrap import fill
 from time import perf_counter
@@ -43,26 +45,30 @@ from ..data.weights import balanced, weights_of
 from ..evaluation.baselines import (
     GlobalMean, ItemMean, OneHotLogistic, cell_types, part_reports)
 from ..evaluation.metrics import auc, logloss, rmse
+from ..layers.internals import bounded_variables
 from ..models.recommender import RunningAUC
 from ..serving.artifact import Artifact
 from ..serving.folder import (
     add_report, check_place, check_report, locked, report_names)
 from ..serving.renewed import Catalogue
-from ..training.divergence import DivergenceGuard
+from ..training.divergence import DivergenceGuard, cures
 from ..training.from_files import EpochBar
 from ..training.optimizers import SparseAdam
 from ..training.resuming import Resume
 from ..training.states import check_minutes, read_state
+from .own_models import arguments_taken, is_own, own_class
 from .settings import Settings, check_settings, nearest
 from .warm_start import (
     check_start, fingerprint_of_start, new_rows, warm_start)
 from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import mean_squared_error
+from tensorflow.config import list_physical_devices
 
 # %% ../../nbs/runs/10_run.ipynb #15cfe514
 def model_class(settings):
-    "The class that the settings name."
+    "The class that the settings name; the module of one's own is imported."
+    if is_own(settings.model): return own_class(settings.model)
     return getattr(models, settings.model)
 
 # %% ../../nbs/runs/10_run.ipynb #a73ddbbf
@@ -154,6 +160,10 @@ class Validation(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs):
         prediction = self.model.predict(self.batches, verbose=0).ravel()
+        if wrong := np.count_nonzero(~np.isfinite(prediction)):
+            expected = f'Epoch {epoch + 1}: expected finite predictions'
+            raise ValueError(f'{expected}. Received {wrong:,} that are NaN or '
+                             f'infinite. {cures(self.model)}')
         weights = getattr(self.batches, 'weights', None)
         metric = self.task.metric(self.target, prediction, weights=weights)
         loss = self.task.error(self.target, prediction, weights=weights)
@@ -231,6 +241,57 @@ def _figure(x) -> str:
     "A number with four decimals, or four digits where these say too little."
     return f'{x:.4f}' if x == 0 or .01 <= abs(x) < 1e4 else f'{x:.4g}'
 
+# %% ../../nbs/runs/10_run.ipynb #ef2bd96f
+def free_memory(
+    folder='/proc', # Where Linux tells
+    limit='/sys/fs/cgroup/memory.max'
+) -> int|None:
+    "Bytes that a process may still have; None: nobody says."
+    try: told = Path(folder, 'meminfo').read_text()
+    except OSError: return None
+    lines = dict(line.split(':') for line in told.splitlines())
+    names = 'MemAvailable', 'SwapFree'
+    found = sum(int(lines.get(n, '0').split()[0]) * 1024 for n in names)
+    try: return min(found, int(Path(limit).read_text()))
+    except (OSError, ValueError): return found   # 'max' is no limit
+
+@contextmanager
+def within_memory(
+    most=None # Bytes that there are; None: those that are free now
+):
+    "A `ValueError` before a model is made that training has no room for."
+    there, each = free_memory() if most is None else most, 3
+    if there is None or list_physical_devices('GPU'):
+        yield
+        return
+    def error(shape):
+        need = each * 4 * prod(shape) / 2**30
+        expected = f'Expected {need:,.1f} GiB of memory to train an array of '
+        cure = 'a smaller dim= or smaller layers need less'
+        return ValueError(f'{expected}{" x ".join(f"{n:,}" for n in shape)} '
+                          f'weights beside the others: {cure}. Received '
+                          f'{there / 2**30:,.1f} GiB')
+    with bounded_variables(there // each, 10**6, error): yield
+
+def check_step(
+    model,    # Just made
+    examples, # Of a batch
+    most=None # Bytes that there are; None: those that are free now
+):
+    "A `ValueError` where the rows that a batch asks for have no room."
+    there = free_memory() if most is None else most
+    if there is None or list_physical_devices('GPU'): return
+    slots, rows = (sum(getattr(f, n) for f in model.fields)
+                   for n in ('slots', 'size'))
+    width = max((w.shape[-1] for w in model.weights
+                 if len(w.shape) == 2 and w.shape[0] == rows), default=0)
+    need = 2 * 4 * examples * slots * width     # the rows, and their gradient
+    if need < there: return
+    expected = f'Expected {need / 2**30:,.1f} GiB of memory for a step of '
+    each = f'{examples:,} examples, each of {slots:,} x {width:,} numbers'
+    raise ValueError(f'{expected}{each}: a smaller batch_size= or dim= needs '
+                     f'less. Received {there / 2**30:,.1f} GiB')
+
 # %% ../../nbs/runs/10_run.ipynb #02a6c8ee
 def begin(parts, settings, start=None) -> tuple:
     "A new model and its schema, fit on the part 'train', or an earlier one's."
@@ -238,7 +299,10 @@ def begin(parts, settings, start=None) -> tuple:
     if start is not None: return warm_start(start, parts['train'])
     schema = Schema.fit(parts['train'], **settings.columns)
     arguments = settings.arguments | tasks[settings.task].arguments
-    return model_class(settings)(schema.fields, **arguments), schema
+    with within_memory():
+        model = model_class(settings)(schema.fields, **arguments)
+    check_step(model, min(settings.batch_size, len(parts['train'])))
+    return model, schema
 
 # %% ../../nbs/runs/10_run.ipynb #4a56d2a6
 def encoded(parts, schema, cache=None) -> dict:
@@ -541,7 +605,8 @@ def files(table, history, settings, failed, broken=None) -> dict:
     written, failed = {}, dict(failed)
     try: written['curves.png'] = drawn(history, settings.task)
     except Exception as error: failed['curves.png'] = one_line(error)
-    metrics = metrics_of(table, settings.model) | dict(
+    name = settings.model.rpartition(':')[2]
+    metrics = metrics_of(table, name) | dict(
         epochs=len(history), seconds=round(history.seconds.sum(), 2),
         ended=ended(settings, history, broken), **progressive_in(history))
     if failed: metrics['failed'] = failed
@@ -560,23 +625,47 @@ def begun_files(history, settings) -> dict:
             'history.csv': history.to_csv(index=False).encode()}
 
 # %% ../../nbs/runs/10_run.ipynb #dcb8f8bb
+def tried_fields(settings) -> list:
+    "Small fields to make a model of, before there are rows."
+    dim = min(settings.columns.get('dim', 16), 16) # more would take memory
+    sides = {n: None for n in ('user', 'item')}
+    if is_own(settings.model):                     # it may know their names
+        sides = {c.name: c.side for c in asked_columns(settings.columns)}
+    return [Field(n, 3, dim, side=side) for n, side in sides.items()]
+
 def check_arguments(settings):
     "A `ValueError` for a value that the model cannot take."
-    cls, dim = model_class(settings), settings.columns.get('dim', 16)
-    dim = min(dim, 16)       # more would only take more memory
-    fields = [Field(n, 3, dim) for n in ('user', 'item')]
+    cls, fields = model_class(settings), tried_fields(settings)
+    faults = Exception if is_own(settings.model) else (TypeError, ValueError)
     for name, value in settings.arguments.items():
-        try: cls(fields, **{name: value})
-        except (TypeError, ValueError) as e:
+        try:
+            with within_memory(): cls(fields, **{name: value})
+        except faults as e:
             expected = f'Expected an argument that {settings.model} can take'
             received = f'{name}={value!r}: {" ".join(str(e).split())}'
             raise ValueError(f'{expected}. Received {received}') from None
+
+# %% ../../nbs/runs/10_run.ipynb #2a2c55e9
+def check_own(settings):
+    "A `ValueError` where a class of one's own cannot be made so."
+    if not is_own(settings.model): return
+    cls = own_class(settings.model)
+    for name in settings.arguments:
+        nearest(name, arguments_taken(cls), f'an argument of {settings.model}')
+    check_arguments(settings)
+    arguments = settings.arguments | tasks[settings.task].arguments
+    try: cls(tried_fields(settings), **arguments)
+    except Exception as e:
+        expected = f'Expected model= {settings.model} to be made of the fields'
+        raise ValueError(f'{expected}, with {arguments}. Received '
+                         f'{one_line(e)}') from None
 
 # %% ../../nbs/runs/10_run.ipynb #395da4cd
 def check_all(settings, out):
     "A `ValueError` for what is known to be wrong before any data are read."
     check_settings(settings)
     check_place(out)
+    check_own(settings)
     check_arguments(settings)
 
 # %% ../../nbs/runs/10_run.ipynb #dc4e85d9

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['task_names', 'split_names', 'packages', 'Settings', 'nearest', 'model_pages', 'model_arguments', 'check_class_weight',
-           'check_split', 'check_numbers', 'check_schema', 'check_settings', 'checked_value', 'settings_from',
-           'versions']
+           'check_split', 'check_numbers', 'check_plain', 'check_schema', 'check_settings', 'checked_value',
+           'settings_from', 'versions']
 
 # %% ../../nbs/runs/05_settings.ipynb #b2b0a584
 import ast
@@ -22,12 +22,13 @@ from ..data.fields import check_count
 from ..data.files import read_json, reading
 from ..data.schema import (
     asked_columns, check_sides, check_target_name)
+from .own_models import check_written, is_own
 
 # %% ../../nbs/runs/05_settings.ipynb #e46b3070
 @dataclass
 class Settings:
     "All that decides the outcome of a run."
-    model: str        # Name of a model, such as 'DeepFM'
+    model: str        # 'DeepFM', or one of one's own: 'package.module:Class'
     columns: dict     # Arguments of `Schema.fit`: target, user, item, ...
     arguments: dict   # Arguments of the model, besides its fields
     learning_rate: float=8e-3 # Of `SparseAdam`, at first
@@ -71,9 +72,11 @@ def model_pages() -> dict[str, str]:
 
 def model_arguments(
     model # Name of a model
-) -> list[str]:
-    "The names of its arguments, besides the fields."
-    page = model_pages()[nearest(model, model_pages(), 'a model')]
+) -> list[str]|None:
+    "The names of its arguments, besides the fields; None: not known yet."
+    if is_own(model): return check_written(model, model_pages())
+    what = 'a model as package.module:Class or one'
+    page = model_pages()[nearest(model, model_pages(), what)]
     own = next(s for s in _parsed(page) if getattr(s, 'name', None) == model)
     head = next(s for s in own.body if getattr(s, 'name', None) == '__init__')
     _, _, *found = [*head.args.args, *head.args.kwonlyargs] # self, fields
@@ -90,7 +93,7 @@ def _is(value, *kinds) -> bool:
 def check_class_weight(settings):
     "A `ValueError` for classes that cannot be weighed so."
     if settings.class_weight is None: return
-    nearest(settings.class_weight, ['balanced'], 'class_weight')
+    nearest(settings.class_weight, ['balanced'], 'class_weight=')
     if settings.task == 'click': return
     expected = "Expected class_weight= with the task 'click' alone"
     raise ValueError(f'{expected}. Received {settings.task!r}')
@@ -126,10 +129,16 @@ def check_numbers(settings):
          'a label that names a column', settings.label)):
         if good: continue
         raise ValueError(f'Expected {expected}. Received {received!r}')
-    try: json.dumps(vars(settings), allow_nan=False)
-    except (TypeError, ValueError) as e:
-        expected = 'Expected settings that JSON can hold'
-        raise ValueError(f'{expected}. Received: {e}') from None
+    check_plain(vars(settings) | settings.columns | settings.arguments)
+
+def check_plain(found: dict):
+    "A `ValueError` that names what JSON cannot hold."
+    for name, value in found.items():
+        if name in ('columns', 'arguments'): continue   # named one by one
+        try: json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as e:
+            expected = f'Expected settings that JSON can hold, as {name}='
+            raise ValueError(f'{expected}. Received: {e}') from None
 
 # %% ../../nbs/runs/05_settings.ipynb #721a50b7
 def check_schema(settings):
@@ -144,7 +153,7 @@ def check_schema(settings):
 def check_settings(settings):
     "A `ValueError` for what can be known to be wrong without TensorFlow."
     known = model_arguments(settings.model)
-    for name in settings.arguments:
+    for name in settings.arguments if known is not None else ():
         nearest(name, known, f'an argument of {settings.model}')
     check_numbers(settings)
     check_schema(settings)

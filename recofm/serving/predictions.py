@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['key_columns', 'kept_columns', 'predicted', 'opened_rows', 'check_other', 'told', 'judged', 'metrics_of',
-           'weighted_mean']
+           'weighted_mean', 'free_name']
 
 # %% ../../nbs/serving/12_predictions.ipynb #1f670373
 import os
@@ -142,5 +142,11 @@ def evaluate(self:Artifact,
     groups = pd.DataFrame(groups).T.sort_values('rows', ascending=False,
                                                 kind='stable')
     mean = weighted_mean(groups).to_frame('mean of groups').T
-    found = pd.concat([whole, mean, groups]).rename_axis(by)
+    found = pd.concat([whole, mean]).rename(index=free_name({*groups.index}))
+    found = pd.concat([found, groups]).rename_axis(by)
     return found.astype(dict(rows=int))
+
+def free_name(groups) -> dict:
+    "For the names of the first lines that a group has, others."
+    others = {'all': 'all rows', 'mean of groups': 'mean of all groups'}
+    return {name: other for name, other in others.items() if name in groups}
