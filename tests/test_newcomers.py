@@ -198,12 +198,15 @@ def refused(capsys, folder, *words):
     return ended.value.code
 
 
-def items_in(text): return [int(line.split()[1]) for line in text.splitlines()[1:]]
+def items_in(text):
+    _, *lines = text.splitlines()
+    return [int(line.split()[1]) for line in lines]
 
 
 def test_somebody_new_by_words(folder, capsys):
     artifact = Artifact.load(folder/'run')
-    words = '--row', 'city=A', '--history', *films.film[:2], f'{films.film[3]}=0'
+    history = *films.film[:2], f'{films.film[3]}=0'
+    words = '--row', 'city=A', '--history', *history
     found = items_in(printed(capsys, folder, *words, '-k', 7))
     told = {k: 1 for k in films.film[:2]} | {films.film[3]: 0}
     best = artifact.recommend(row=dict(city='A'), history=told, k=7)

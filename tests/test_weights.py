@@ -65,7 +65,8 @@ def test_a_run_from_the_command_line_is_weighed(task, tmp_path):
     assert json.loads((out/'schema.json').read_text())['weight'] == 'kept'
     found = json.loads((out/'metrics.json').read_text())
     assert 'failed' not in found, found['failed']
-    with pytest.raises(SystemExit) as ended: main([*command, '--weight', 'label'])
+    wrong = [*command, '--weight', 'label']
+    with pytest.raises(SystemExit) as ended: main(wrong)
     said = ended.value.code
     assert said.startswith('recofm: Expected --weight') and '\n' not in said
     assert "Received 'label'" in said

@@ -98,8 +98,8 @@ def asked_for(args) -> dict:
         raise ValueError(f'{expected}. Received: {args.diversity:g}')
     if args.out is not None: check_out(args.out)
     if (args.all or args.rows) and not args.out:
-        expected = 'Expected --out FILE.csv or FILE.parquet with --all or --rows'
-        raise ValueError(f'{expected}. Received none')
+        expected = 'Expected --out FILE.csv or FILE.parquet'
+        raise ValueError(f'{expected} with --all or --rows. Received none')
     check_folder(args.folder)
     return told | dict(history=history_of(args.history, args.folder))
 

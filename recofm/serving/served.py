@@ -256,8 +256,8 @@ def score_folded(self:Served, user, inputs):
 @patch
 def without_moment(self:Served, ids, values):
     "A user's inputs, (slots,) each, with nothing known of the moment."
-    schema = self.artifact.schema
-    sides = np.array([f.side for f in schema.fields])[slot_fields(schema.fields)]
+    schema, fields = self.artifact.schema, self.artifact.schema.fields
+    sides = np.array([f.side for f in fields])[slot_fields(fields)]
     here = sides[sides != 'item'] == 'context'
     none = encode_cells(schema, 'context', None)
     found = []
