@@ -248,9 +248,11 @@ def score_folded(self:Served, user, inputs):
     told = self.without_moment(ids, values)
     with_items = [self.beside(a, tf.gather(b, place)) for a, b in
                   zip(told, (self.shelf.ids, self.shelf.values))]
-    row = own.fold(*with_items, tf.cast(targets, tf.float64), self.strength)
-    rows = tf.repeat(row[None], tf.shape(inputs[0])[0], axis=0)
-    logits = own.logits(*inputs, rows)[:, None]
+    targets = tf.cast(targets, tf.float64)
+    with self.reading():
+        row = own.fold(*with_items, targets, self.strength)
+        rows = tf.repeat(row[None], tf.shape(inputs[0])[0], axis=0)
+        logits = own.logits(*inputs, rows)[:, None]
     return model.output_of(tf.cast(logits, tf.float32))[:, 0]
 
 @patch
