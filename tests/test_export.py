@@ -50,6 +50,8 @@ words = dict(
     cross=dict(both='device,zone'), hashed_cross=dict(all='zone,country,dated'),
     weighted='tags', recent=dict(clicked=3), multi=['genres', 'watched'],
     vector='image', text='title', ngrams=dict(plot=2),
+    pretrained=dict(poster=([*'abc'], [[1., 0], [0, 2], [1, 3]])),
+    keyed_by='device',
     max_values=dict(genres=2, title=4), combiner=dict(title='sqrtn'))
 
 
@@ -60,7 +62,7 @@ def fitted_schema(frame):
         item=['item', 'price', 'dated', 'tags', 'genres', 'image', 'title',
               'plot'], min_count=dict(user=12, plot=2), dim=4,
         context=['seen', 'score', 'rank', 'device', 'zone', 'country', 'both',
-                 'all'], **words)
+                 'all', 'poster'], **words)
 
 
 def fitted(frame):

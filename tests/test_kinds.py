@@ -1,7 +1,9 @@
 "Every kind of column: tables in parts, saved and loaded, in a run, a recipe."
+import atexit
 import json
 import sys
 from functools import reduce
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -34,8 +36,17 @@ table['image'] = [f'[{x:.3f}, {y:.3f}, {z:.3f}]'
 table['title'] = rng.choice(['Star Wars', 'The Star', 'War and Peace'], rows)
 table['liked'] = (table.user + table.film + rng.integers(0, 9, rows)) % 2
 
+folder = TemporaryDirectory()
+atexit.register(folder.cleanup)
+plots = f'{folder.name}/plots.npz'
+np.savez(plots, keys=range(25), vectors=rng.normal(size=(25, 3)))
+
 # the words of each kind, as `Schema.fit` takes them, and as options
 said = dict(
+    Pretrained=(dict(context='plot', pretrained=dict(plot=plots),
+                     keyed_by='seen', components=2),
+                ['--context', 'plot', '--pretrained', f'plot={plots}',
+                 '--keyed-by', 'seen', '--components', '2']),
     Hashed=(dict(context='device', hashed=dict(device=50)),
             ['--context', 'device', '--hashed', 'device=50']),
     Cross=(dict(context='both', cross=dict(both='device,member')),

@@ -7,8 +7,8 @@ __all__ = ['films', 'data_sets', 'targets', 'first_arguments', 'part_options', '
            'laid_out', 'named_columns', 'refuse_words', 'check_together', 'check_split', 'check_streamed',
            'all_settled', 'settings_of', 'wanted_numbers', 'files_of', 'lies_there', 'check_there', 'check_files',
            'liked', 'read', 'streamed', 'all_rows', 'identities', 'sizes_of', 'record_now', 'settings_then',
-           'overridden', 'tell', 'check_taken', 'checked', 'check_outside', 'recipe_text', 'absolute', 'saved_when',
-           'last_word', 'explained', 'of_files', 'train', 'train_settled', 'start_of']
+           'overridden', 'tell', 'check_taken', 'checked', 'check_outside', 'recipe_text', 'saved_when', 'last_word',
+           'explained', 'of_files', 'train', 'train_settled', 'start_of']
 
 # %% ../../nbs/cli/20_train.ipynb #886e7b2a
 import os
@@ -20,7 +20,8 @@ from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
 from .earlier import (
-    check_apart, check_kept, earlier_of, identity_of_run, settings_kept)
+    absolute, check_apart, check_kept, earlier_of, identity_of_run,
+    settings_kept, with_places)
 from .ends import meant_by, quiet
 from .options import (
     all_options, arguments_of, column_options, pairs_of, recipe_of, resolved,
@@ -192,8 +193,8 @@ def settings_of(args):
     earlier = getattr(args, 'from')
     first = {} if earlier else first_arguments.get(args.model, {})
     arguments = first | args.set
-    found = Settings(args.model, columns_of(args), arguments, label=label,
-                     **{name: getattr(args, name) for name in plain})
+    found = Settings(args.model, with_places(columns_of(args)), arguments,
+                     label=label, **{n: getattr(args, n) for n in plain})
     return settings_kept(found, earlier) if earlier else found
 
 # %% ../../nbs/cli/20_train.ipynb #5025e9ae
@@ -395,10 +396,6 @@ def recipe_text(args, settings, record) -> str:
     return recipe_of(settings, **files, above=args.above,
                      stream=args.stream, record=record)
 
-def absolute(file):
-    "Where files lie, said so that it holds in every folder."
-    if not isinstance(file, str): return [*map(absolute, file)]
-    return file if is_address(file) else os.path.abspath(file)
 
 # %% ../../nbs/cli/20_train.ipynb #1033c94d
 def saved_when(out) -> tuple:

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['Field', 'as_fields', 'Vocabulary', 'Categorical', 'Numeric', 'Bucketized', 'MultiValued', 'Text', 'Column',
            'register_kind', 'Transformed', 'Widths', 'LogSquare', 'SoftBins', 'Truth', 'Hashed', 'Cross', 'HashedCross',
-           'Time', 'Days', 'Weighted', 'Recent', 'Vector', 'Projected', 'Ngrams', 'read_table', 'as_source', 'Source',
-           'Schema', 'check_inputs', 'MatrixSchema', 'read_libffm', 'libffm_pieces', 'write_libffm', 'Batches',
-           'Stream', 'Negatives', 'split', 'load', 'planted']
+           'Time', 'Days', 'Weighted', 'Recent', 'Vector', 'Projected', 'Ngrams', 'Pretrained', 'read_table',
+           'as_source', 'Source', 'Schema', 'check_inputs', 'MatrixSchema', 'read_libffm', 'libffm_pieces',
+           'write_libffm', 'Batches', 'Stream', 'Negatives', 'split', 'load', 'planted']
 
 # %% ../../nbs/data/index.ipynb #af455d1e
 import sys
@@ -25,7 +25,7 @@ _pages = dict(
     SoftBins='numbers', Truth='numbers', Hashed='hashed', Cross='hashed',
     HashedCross='hashed', Time='times', Days='times', Weighted='weighted',
     Recent='weighted', Vector='weighted', Projected='weighted',
-    Ngrams='weighted',
+    Ngrams='weighted', Pretrained='pretrained',
     Schema='infer', check_inputs='inputs',
     MatrixSchema='matrices', read_libffm='libffm',
     libffm_pieces='libffm', write_libffm='libffm', Batches='batches',
@@ -37,7 +37,8 @@ _all_ = ['Field', 'as_fields', 'Vocabulary', 'Categorical', 'Numeric',
          'Bucketized', 'MultiValued', 'Text', 'Column', 'register_kind',
          'Transformed', 'Widths', 'LogSquare', 'SoftBins', 'Truth', 'Hashed',
          'Cross', 'HashedCross', 'Time', 'Days', 'Weighted', 'Recent',
-         'Vector', 'Projected', 'Ngrams', 'read_table', 'as_source', 'Source',
+         'Vector', 'Projected', 'Ngrams', 'Pretrained', 'read_table',
+         'as_source', 'Source',
          'Schema', 'check_inputs', 'MatrixSchema', 'read_libffm',
          'libffm_pieces', 'write_libffm', 'Batches', 'Stream', 'Negatives',
          'split', 'load', 'planted']

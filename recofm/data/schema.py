@@ -33,6 +33,7 @@ from .hashed import Cross, Hashed, HashedCross
 from .inputs import mean_and_scale
 from .numbers import (
     LogSquare, SoftBins, Transformed, Truth, Widths)
+from .pretrained import Pretrained
 from .sources import (
     among_rows, as_source, in_bunches, is_files)
 from .stored import (
