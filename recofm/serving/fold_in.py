@@ -44,13 +44,12 @@ def with_own(table, slot, own, read_else):
     return read
 
 # %% ../../nbs/serving/18_fold_in.ipynb #bf37aa98
-class OwnRow(tf.Module):
+class OwnRow:
     "A model in which each example brings the row of one field."
     def __init__(self,
         model, # A `Recommender`
         name   # Of the field, which has one slot
     ):
-        super().__init__()
         self.model, self.tables = model, tables_with(model, name)
         if not self.tables:
             expected = f'Expected a model with rows of {name!r}'
