@@ -132,6 +132,7 @@ def test_a_run_does_not_lie_among_its_rows(tmp_path):
         assert 'Expected --out outside of' in told
 
 
+@pytest.mark.slow
 def test_labels_of_libffm_are_numbers_where_numbers_are_asked(tmp_path):
     import pandas as pd
     lines = [f'{1 if i % 3 else -1} 0:{i % 7}:1 1:{i % 5}:1\n'

@@ -170,6 +170,7 @@ def test_an_argument_of_the_class_above(here):
     assert 'Expected a tilt. Received 0' in told
 
 
+@pytest.mark.slow
 def test_a_folder_is_loaded_by_the_class_it_holds(here):
     words = '--model', own, '--epochs', 1, '--out', 'run'
     said('train', *table, *words)
@@ -185,6 +186,7 @@ def test_a_folder_is_loaded_by_the_class_it_holds(here):
     sys.modules.pop('moved')
 
 
+@pytest.mark.slow
 def test_settings_name_it_in_python(here, monkeypatch):
     monkeypatch.syspath_prepend(str(here))
     rows = planted(n=800, sizes=(20, 20), names=('user', 'film')).frame

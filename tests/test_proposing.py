@@ -46,6 +46,7 @@ def test_the_command_that_is_printed_trains(here):
     assert '\nsession ' not in trained
 
 
+@pytest.mark.slow
 def test_the_recipe_that_is_written_trains(here):
     words = '--data', 'stars.parquet', '--target', 'stars', *sides
     shown = said('infer', *words, '--out', 'stars.toml')
