@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['row_starts', 'check_grown', 'row_origins', 'check_starts', 'put_means', 'moved_rows', 'check_shapes',
-           'layers_with_rows', 'numbers_of', 'copy_weights', 'slot_origins', 'copy_optimizer']
+           'layers_with_rows', 'numbers_of', 'copy_weights', 'slot_origins', 'anew', 'copy_optimizer', 'of_slot']
 
 # %% ../../nbs/models/12_grown.ipynb #96a4d43f
 from dataclasses import asdict
@@ -145,19 +145,32 @@ def slot_origins(model, older) -> dict:
             for new, old in layers_with_rows(model, older)
             for v in new.trainable_weights}
 
+def anew(given):
+    "An optimizer or a metric as it was made; anything else as it is."
+    kinds = keras.optimizers.Optimizer, keras.metrics.Metric
+    if not isinstance(given, kinds): return given
+    return type(given).from_config(given.get_config())
+
 def copy_optimizer(
     model, older # Of one class, both with all weights
 ):
     "Compile a model as the one that it was, and give it that one's steps."
-    model.compile_from_config(older.get_compile_config())
+    words = older._compile_config.config       # as `compile` was given them
+    words = {n: keras.tree.map_structure(anew, w) for n, w in words.items()}
+    model.compile(**words)
+    model.optimizer.build(model.trainable_variables)
     if not older.optimizer.built: return
     origins = slot_origins(model, older)
     for new, old in zip(model.optimizer.variables, older.optimizer.variables):
         if new.shape == old.shape: new.assign(old); continue
-        named = [name for name in origins if name in new.path]
-        name = max(named, key=len)
         both = numbers_of(new), numbers_of(old)
-        new.assign(moved_rows(*both, origins[name]))
+        new.assign(moved_rows(*both, of_slot(new, origins)))
+
+def of_slot(slot, origins) -> np.ndarray:
+    "The origins of a slot's rows: by its name, or by how many they are."
+    named = [name for name in origins if name in slot.path]
+    if named: return origins[max(named, key=len)]
+    return next(o for o in origins.values() if len(o) == slot.shape[0])
 
 # %% ../../nbs/models/12_grown.ipynb #582720d9
 @patch
