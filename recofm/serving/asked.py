@@ -21,6 +21,7 @@ from .catalogue import (
 # %% ../../nbs/serving/16_asked.ipynb #345910ff
 class UnknownValue(UserWarning):
     "A value that the schema does not know was given by name."
+    def __init__(self, *said): super().__init__(*said)
 
 def unknown_in(column, cells) -> int:
     "How many values of these cells the column does not know."
