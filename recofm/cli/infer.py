@@ -69,7 +69,7 @@ def name_words(names) -> str:
 
 def flags_of(
     found: dict # From names of options to what is said of them
-) -> list[str]|None:
+) -> list|None:
     "The words of a command line; None where only a recipe can say it."
     words, kinds = [], kind_words()
     for o in all_options().values():

@@ -96,7 +96,7 @@ def class_written(
 
 def arguments_written(
     node # `ast.ClassDef`, or None
-) -> list[str]|None:
+) -> list|None:
     "The arguments besides the fields; None: only an import knows."
     bases = [getattr(b, 'id', getattr(b, 'attr', '')) for b in node.bases
              ] if node else []
@@ -113,7 +113,7 @@ def arguments_written(
 def check_written(
     model: str,# Such as 'my_models.tilted:TiltedFM'
     family     # Names of recofm's own models
-) -> list[str]|None:
+) -> list|None:
     "Its arguments, where the source can tell; a `ValueError` for a slip."
     module, name = module_and_class(model)
     if name in family:

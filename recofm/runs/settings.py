@@ -72,7 +72,7 @@ def model_pages() -> dict[str, str]:
 
 def model_arguments(
     model # Name of a model
-) -> list[str]|None:
+) -> list|None:
     "The names of its arguments, besides the fields; None: not known yet."
     if is_own(model): return check_written(model, model_pages())
     what = 'a model as package.module:Class or one'
