@@ -272,3 +272,24 @@ def test_a_question_that_cannot_be_asked(words, said, folder, capsys,
     monkeypatch.chdir(folder)
     found = refused(capsys, folder, *words)
     assert said in found and '\n' not in found
+
+
+@pytest.mark.parametrize('rule', ['positive', 'none', 'file', None])
+def test_a_run_says_what_counts_as_seen(rule, tmp_path, capsys):
+    table = met[['person', 'film', 'liked']]
+    table.to_parquet(tmp_path/'met.parquet')
+    bought = table[:30]
+    bought[['person', 'film']].to_csv(tmp_path/'bought.csv', index=False)
+    words = '--data', tmp_path/'met.parquet', '--target', 'liked', '--user', \
+        'person', '--item', 'film', '--model', 'LR', '--epochs', '1'
+    asked = tmp_path/'bought.csv' if rule == 'file' else rule
+    more = ['--seen', asked] if rule else []
+    main(['train', *map(str, [*words, *more, '--out', tmp_path/'run'])])
+    rows = dict(positive=table[table.liked > 0], none=table[:0], file=bought)
+    expected = rows.get(rule, table).drop_duplicates(['person', 'film'])
+    found = Artifact.load(tmp_path/'run').catalogue
+    assert len(found.seen) == len(expected)
+    if rule is None: return
+    with pytest.raises(SystemExit, match='--seen to be .* or a file'):
+        main(['train', *map(str, [*words, '--seen', 'some', '--out',
+                                  tmp_path/'other'])])

@@ -127,6 +127,8 @@ learning_options = (
     Option('split', str, 'WAY', 'random; time; last of each user; file',
            'random'),
     Option('timestamp', str, 'A', 'column of times, to split by'),
+    Option('seen', str, 'RULE', 'which rows count as seen: positive; none; '
+           'a file of users and items'),
     Option('set', list, 'NAME=VALUE', 'arguments of the model, such as '
            "'hidden_units=[64,32]' dnn_dropout=.3", by_column=True))
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['learned_ratings', 'in_words', 'check_folder', 'check_out', 'check_who', 'history_of', 'conditions', 'asked_for',
-           'write_lists', 'table_of', 'whole_cells', 'keys_in', 'key_names', 'among', 'with_new', 'typed', 'recommend',
-           'lists_for', 'written', 'print_lists', 'similar']
+           'write_lists', 'table_of', 'keys_in', 'key_names', 'among', 'with_new', 'typed', 'recommend', 'lists_for',
+           'written', 'print_lists', 'similar']
 
 # %% ../../nbs/cli/30_recommend.ipynb #550bb4bf
 import warnings
@@ -117,20 +117,13 @@ def write_lists(
 def table_of(file, artifact, side):
     "The rows of a file, with a side's columns as the schema takes them."
     from recofm.data.tables import read_table
+    from recofm.serving.renewed import whole_cells
     columns = [c for c in artifact.schema.columns if c.side == side]
     numbers = [n for c in columns if c.takes_numbers for n in c.reads]
     frame = read_table(file, numbers=numbers)
-    for c in columns:
-        known = getattr(c, 'known', None)
-        if c.name in frame and known is not None and known.whole:
-            frame[c.name] = whole_cells(frame[c.name])
+    for name in frame:
+        frame[name] = whole_cells(frame[name], name, artifact.schema)
     return frame
-
-def whole_cells(cells):
-    "Text of whole numbers as these; other cells stay."
-    from pandas import to_numeric
-    try: return to_numeric(cells).astype('Int64')
-    except (ValueError, TypeError): return cells
 
 def keys_in(words, artifact):
     "Keys of items that were typed, or those in a file; None: none."

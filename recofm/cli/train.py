@@ -188,13 +188,14 @@ def settings_of(args):
     "The `Settings` of a run that the options describe."
     plain = ('learning_rate', 'batch_size', 'epochs', 'patience', 'seed',
              'decay', 'decay_after', 'task', 'class_weight', 'split',
-             'timestamp')
+             'timestamp', 'seen')
     label = args.label or ('film' if args.data in data_sets else None)
     earlier = getattr(args, 'from')
     first = {} if earlier else first_arguments.get(args.model, {})
     arguments = first | args.set
     found = Settings(args.model, with_places(columns_of(args)), arguments,
                      label=label, **{n: getattr(args, n) for n in plain})
+    if os.path.isfile(found.seen or ''): found.seen = absolute(found.seen)
     return settings_kept(found, earlier) if earlier else found
 
 # %% ../../nbs/cli/20_train.ipynb #5025e9ae

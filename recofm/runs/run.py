@@ -10,8 +10,8 @@ __all__ = ['tasks', 'part_names', 'model_class', 'Task', 'squared_error', 'check
            'simple_means', 'simple_models', 'some_of', 'OnSample', 'OnPairs', 'reports_of', 'on_some', 'on_streams',
            'in_memory', 'measure', 'curves', 'drawn', 'metrics_of', 'ended', 'as_bytes', 'files', 'progressive_in',
            'begun_files', 'tried_fields', 'check_arguments', 'check_own', 'check_all', 'prepared', 'catalogue_of',
-           'fingerprint_of', 'state_about', 'state_file', 'introduced', 'where_from', 'stopped', 'reported', 'as_text',
-           'put_beside', 'shown_place', 'saved_line', 'run']
+           'all_of', 'with_rule', 'fingerprint_of', 'state_about', 'state_file', 'introduced', 'where_from', 'stopped',
+           'reported', 'as_text', 'put_beside', 'shown_place', 'saved_line', 'run']
 
 # %% ../../nbs/runs/10_run.ipynb #dba43b19
 import hashlib
@@ -40,7 +40,7 @@ from ..data.schema import Schema, asked_columns, named_by
 from ..data.sources import Source, as_source
 from ..data.streams import joined
 from ..data.splits import chosen, split
-from ..data.tables import as_frame, check_columns
+from ..data.tables import as_frame, check_columns, read_table
 from ..data.weights import balanced, weights_of
 from ..evaluation.baselines import (
     GlobalMean, ItemMean, OneHotLogistic, cell_types, part_reports)
@@ -48,6 +48,7 @@ from ..evaluation.metrics import auc, logloss, rmse
 from ..layers.internals import bounded_variables
 from ..models.recommender import RunningAUC
 from ..serving.artifact import Artifact
+from ..serving.catalogue import key_columns
 from ..serving.folder import (
     add_report, check_place, check_report, locked, report_names)
 from ..serving.renewed import Catalogue
@@ -676,6 +677,8 @@ def prepared(frame, settings, cache=None, start=None) -> tuple:
     model, schema = begin(parts, settings, start)
     batches = encoded(parts, schema, cache)
     catalogue = catalogue_of(frame, schema, settings.label)
+    if catalogue and settings.seen:
+        catalogue = with_rule(catalogue, frame, schema, settings.seen)
     if start and catalogue and start.catalogue:
         catalogue = catalogue.joined(start.catalogue)
     return Artifact(model, schema, catalogue), parts, batches
@@ -685,12 +688,23 @@ def catalogue_of(frame, schema, label=None) -> Catalogue|None:
     if not {'user', 'item'} <= {c.side for c in schema.columns}: return None
     both = [c for c in schema.columns if c.side in ('user', 'item')]
     names = names_read(both) + ([label] if label else [])
+    return Catalogue.fit(all_of(frame, names), schema, label=label)
+
+def all_of(frame, names):
+    "The rows of all parts: sources, or one table of these columns."
     tables = [*frame.values()] if isinstance(frame, dict) else [frame]
     if any(isinstance(t, Source) for t in tables):
-        return Catalogue.fit([*map(as_source, tables)], schema, label=label)
-    frame = pd.concat([t[[*dict.fromkeys(names)]] for t in tables],
-                      ignore_index=True)
-    return Catalogue.fit(frame, schema, label=label)
+        return [*map(as_source, tables)]
+    return pd.concat([t[[*dict.fromkeys(names)]] for t in tables],
+                     ignore_index=True)
+
+def with_rule(catalogue, frame, schema, rule) -> Catalogue:
+    "The catalogue in which only some rows count as seen."
+    if rule == 'none': return catalogue.with_seen(None, schema)
+    if rule != 'positive':
+        return catalogue.with_seen(read_table(rule), schema)
+    rows = all_of(frame, [*key_columns(schema), schema.label])
+    return catalogue.with_seen(rows, schema, schema.label)
 
 # %% ../../nbs/runs/10_run.ipynb #e0374207
 def fingerprint_of(batches) -> str:
@@ -705,7 +719,8 @@ def fingerprint_of(batches) -> str:
 
 def state_about(settings, batches, start=None) -> dict:
     "What a state is of: the settings, but for `epochs`, rows, and its start."
-    later = dict(class_weight=None, split='random', timestamp=None)
+    later = dict(class_weight=None, split='random', timestamp=None,
+                 seen=None)
     plain = {n: v for n, v in vars(settings).items() if n != 'epochs'
              and (n, v) not in later.items()}
     rows = {f'the rows of {name}': fingerprint_of(batches[name])

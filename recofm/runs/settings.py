@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['task_names', 'split_names', 'packages', 'Settings', 'nearest', 'model_pages', 'model_arguments', 'check_class_weight',
-           'check_split', 'check_numbers', 'check_plain', 'check_schema', 'check_settings', 'checked_value',
-           'settings_from', 'versions']
+           'check_split', 'check_seen', 'check_numbers', 'check_plain', 'check_schema', 'check_settings',
+           'checked_value', 'settings_from', 'versions']
 
 # %% ../../nbs/runs/05_settings.ipynb #b2b0a584
 import ast
@@ -43,6 +43,7 @@ class Settings:
     class_weight: str|None=None # 'balanced': both classes count alike
     split: str='random' # Or by 'time', 'last' or 'file', as `split` does
     timestamp: str|None=None # Column of times, for 'time' and 'last'
+    seen: str|None=None # Rows that count as seen: 'positive', 'none', a file
 
 # %% ../../nbs/runs/05_settings.ipynb #f8937390
 def nearest(name, known, what):
@@ -109,11 +110,19 @@ def check_split(settings):
     if settings.split != 'last' or settings.columns.get('user'): return
     raise ValueError("Expected user= with split='last'. Received none")
 
+def check_seen(settings):
+    "A `ValueError` where it is not known what counts as seen."
+    rule = settings.seen
+    if rule in (None, 'positive', 'none') or Path(str(rule)).is_file(): return
+    expected = "Expected seen= to be 'positive', 'none' or a file"
+    raise ValueError(f'{expected}. Received {rule!r}')
+
 def check_numbers(settings):
     "A `ValueError` for a number that no training can use, or JSON not hold."
     nearest(settings.task, task_names, 'a task')
     check_class_weight(settings)
     check_split(settings)
+    check_seen(settings)
     for name in ('epochs', 'batch_size', 'patience', 'decay_after'):
         check_count('A run', name, getattr(settings, name))
     rate, decay, seed = settings.learning_rate, settings.decay, settings.seed
