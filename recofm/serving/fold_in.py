@@ -182,8 +182,9 @@ def own_row(artifact, side) -> tuple:
         shapes = [((None, own.slots), 'int32'), ((None, own.slots), 'float32'),
                   ((None,), 'float64'), ((), 'float64')]
         spec = [tf.TensorSpec(*shape) for shape in shapes]
-        fold = tf.function(own.fold, spec, autograph=False)
-        return own, fold.get_concrete_function()
+        def fold(*told): return own.fold(*told)
+        folding = tf.function(fold, spec, autograph=False)
+        return own, folding.get_concrete_function()
     return kept(artifact, f'own {side}', make)
 
 # %% ../../nbs/serving/18_fold_in.ipynb #52bde08d
