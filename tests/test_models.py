@@ -30,3 +30,15 @@ def test_models_that_are_forgotten_leave_no_graph():
     before = graphs()
     for name in 'FM', 'NFM', 'FM': use_and_forget(name)
     assert graphs() <= before
+
+
+def test_arguments_may_be_tuples_as_the_defaults_are():
+    "A file has lists; the contract takes both for the same."
+    from recofm.models.contract import (
+        Case, contract_data, contract_fields,
+        saves_and_loads_as_the_same_function)
+    fields = contract_fields()[0]
+    for make in models.WideDeep, models.MLP:
+        case = Case(lambda: make(fields), *contract_data(fields))
+        case.trained = case.fresh(), None
+        saves_and_loads_as_the_same_function(case)

@@ -236,6 +236,23 @@ def test_strangers_and_items_from_files(folder, capsys):
         assert found.item.tolist() == expected.item.tolist()
 
 
+def test_strangers_with_histories_from_a_file(folder, capsys):
+    artifact = Artifact.load(folder/'run')
+    liked = '|'.join(map(str, films.film[:2]))
+    table = pd.DataFrame(dict(city=['A', 'B'], liked=[liked, None]))
+    table.to_csv(folder/'told.csv', index=False)
+    printed(capsys, folder, '--rows', folder/'told.csv', '--history', 'liked',
+            '--out', folder/'told.parquet', '-k', 4)
+    found = pd.read_parquet(folder/'told.parquet')
+    first = artifact.recommend(row=dict(city='A'), history=films.film[:2], k=4)
+    second = artifact.recommend(row=dict(city='B'), k=4)
+    assert found.item[found.user == 0].tolist() == first.item.tolist()
+    assert found.item[found.user == 1].tolist() == second.item.tolist()
+    said = refused(capsys, folder, '--rows', folder/'told.csv', '--history',
+                   '1', '2', '--out', folder/'x.csv')
+    assert 'Expected --history COLUMN with --rows' in said
+
+
 def test_items_that_came_later(folder, capsys):
     new = pd.DataFrame(dict(film=[5, 6], genres=['War', 'Comedy'],
                             year=[2030, 2031], title=['Later', 'Latest']))

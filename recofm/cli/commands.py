@@ -141,7 +141,8 @@ def add_recommend(parser):
         help='for somebody new: what is known of them')
     add(parser, '--history', metavar='KEY', **words,
         help='of somebody new: items they liked, or KEY=TARGET')
-    add(parser, '--rows', metavar='FILE', help='for many who are new')
+    add(parser, '--rows', metavar='FILE', help='for many who are new; '
+        '--history is then the name of a column, with keys as 50|172')
     add_items(parser, words)
     add(parser, '--context', metavar='A=VALUE', **words,
         help='what is known of the moment')

@@ -55,7 +55,7 @@ def check_out(file):
 # %% ../../nbs/cli/30_recommend.ipynb #8e7dbb10
 def check_who(args):
     "A `ValueError` where it is not said once for whom."
-    new = '--row or --history' if args.row or args.history else None
+    new = args.row or (args.history and not args.rows)
     ways = {'--user': args.user, '--all': args.all, '--rows': args.rows,
             '--row or --history': new}
     said = [way for way, value in ways.items() if value]
@@ -93,6 +93,9 @@ def asked_for(args) -> dict:
                 row=pairs_of(args.row, '--row', 'city=Paris'),
                 where=conditions(args.where))
     check_count('recommend', '-k', args.k)
+    if args.rows and len(args.history or [1]) > 1:
+        expected = 'Expected --history COLUMN with --rows, the name of one'
+        raise ValueError(f"{expected}. Received {' '.join(args.history)!r}")
     if not 0 <= args.diversity <= 1:
         expected = '--diversity must lie in [0, 1]'
         raise ValueError(f'{expected}. Received: {args.diversity:g}')
@@ -101,7 +104,8 @@ def asked_for(args) -> dict:
         expected = 'Expected --out FILE.csv or FILE.parquet'
         raise ValueError(f'{expected} with --all or --rows. Received none')
     check_folder(args.folder)
-    return told | dict(history=history_of(args.history, args.folder))
+    history = None if args.rows else args.history
+    return told | dict(history=history_of(history, args.folder))
 
 # %% ../../nbs/cli/30_recommend.ipynb #a2b4b28d
 def write_lists(
@@ -182,11 +186,12 @@ def lists_for(artifact, args, told):
     "The table of `recommend_many`, for whoever asks."
     row, history = told.pop('row'), told.pop('history')
     told |= dict(k=args.k, diversity=args.diversity)
-    if args.row or args.history:
+    if not args.rows and (args.row or args.history):
         found = artifact.recommend(row=row, history=history, **told)
         found.insert(0, 'user', 'new')
         return found
     users = table_of(args.rows, artifact, 'user') if args.rows else args.user
+    if args.history: told['history'] = args.history[0]
     shown = 'auto' if users is not args.user or args.all else False
     return artifact.recommend_many(users, verbose=shown, **told)
 

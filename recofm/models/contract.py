@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['clauses', 'of_a_mixture', 'contract_fields', 'contract_data', 'other_padding', 'Case', 'gives_one_number_per_row',
-           'row_does_not_see_its_neighbours', 'padding_changes_no_score', 'saves_and_loads_as_the_same_function',
-           'quietly', 'exports_the_same_function', 'table_layers', 'loss_falls',
+           'row_does_not_see_its_neighbours', 'padding_changes_no_score', 'as_written',
+           'saves_and_loads_as_the_same_function', 'quietly', 'exports_the_same_function', 'table_layers', 'loss_falls',
            'two_runs_agree_and_padding_moves_nothing', 'rows_not_named_stay', 'trains_in_every_precision',
            'grows_as_the_same_function', 'check_model']
 
 # %% ../../nbs/models/13_contract.ipynb #d1fde807
+import json
 import random
 import warnings
 from contextlib import contextmanager
@@ -149,13 +150,17 @@ def padding_changes_no_score(case):
     np.testing.assert_array_equal(changed, _output(model, case.x))
 
 # %% ../../nbs/models/13_contract.ipynb #7c23b751
+def as_written(config):
+    "A configuration as a file has it, in which a tuple is a list."
+    return json.loads(json.dumps(config, default=repr))
+
 def saves_and_loads_as_the_same_function(case):
     "A saved model comes back with its arguments and its function."
     model, _ = case.trained
     with TemporaryDirectory() as folder:
         model.save(f'{folder}/model.keras')
         again = keras.saving.load_model(f'{folder}/model.keras')
-    own, loaded = model.get_config(), again.get_config()
+    own, loaded = (as_written(m.get_config()) for m in (model, again))
     assert loaded == own, f'Expected the arguments {own}. Received {loaded}'
     then = _output(again, case.x)
     np.testing.assert_array_equal(then, _output(model, case.x))

@@ -73,7 +73,8 @@ def encode_cells(
     cells = (schema.at_scoring or {}) | cells
     one = {n: [typed_cell(columns, n, cells.get(n))] for n in names}
     frame = pd.DataFrame(one, index=[0], dtype=object)
-    name_unknown(columns, frame)
+    told = [c for c in columns if any(cells.get(n) is not None for n in c.reads)]
+    name_unknown(told, frame)
     return encode_side(columns, frame)
 
 def typed_cell(columns, name, cell):
@@ -90,7 +91,7 @@ class Asked:
     moment: dict  # ids and values of the context, one row
     out: Callable # From a user's number to positions of items to leave out
     items: np.ndarray|None=None # Positions of the candidates; None: all
-    rows: np.ndarray|None=None  # Of those who were folded in, (users, width)
+    rows: list|None=None # Of those who were folded in; None: of nobody
 
     def __len__(self): return len(self.users['ids'])
 

@@ -61,7 +61,7 @@ def scores_of(artifact, x, asked, n):
     model, fields = artifact.model, artifact.model.fields
     mine = side_inputs(fields, dict(user=dict(ids=1, values=1)), 1)['ids'][0]
     for what in x: x[what][:, mine == 1] = asked.users[what][n]
-    if asked.rows is None:
+    if asked.rows is None or asked.rows[n] is None:
         return outputs(model, x if needs_values(fields) else x['ids'])
     from recofm.serving.fold_in import own_outputs    # imports TensorFlow
     return own_outputs(artifact, x, asked.rows[n])
@@ -162,9 +162,9 @@ def new_one(artifact, row, history, strength) -> tuple:
     "Inputs of somebody new, what they have seen, and their row, if any."
     users = encode_cells(artifact.schema, 'user', row)
     if history is None: return users, lambda n: nothing, None
-    mine = artifact.fold_in(history, row, strength=strength)[None]
+    mine = artifact.fold_in(history, row, strength=strength)
     seen = positions(artifact.catalogue.items, [*history], 'item')
-    return users, lambda n: seen, mine
+    return users, lambda n: seen, [mine]
 
 def check_told(user, row, history):
     "A `ValueError` where nobody is told of, or somebody twice."
