@@ -73,7 +73,8 @@ def encode_cells(
     cells = (schema.at_scoring or {}) | cells
     one = {n: [typed_cell(columns, n, cells.get(n))] for n in names}
     frame = pd.DataFrame(one, index=[0], dtype=object)
-    told = [c for c in columns if any(cells.get(n) is not None for n in c.reads)]
+    told = [c for c in columns
+            if any(cells.get(n) is not None for n in c.reads)]
     name_unknown(told, frame)
     return encode_side(columns, frame)
 
