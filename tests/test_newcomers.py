@@ -269,6 +269,21 @@ def test_items_that_came_later(folder, capsys):
         sorted(best.score), sorted(artifact.predict(as_rows)), rtol=1e-4)
 
 
+def test_items_that_came_later_need_no_settings_but_a_catalogue(
+        folder, capsys):
+    new = films[:1].assign(film=7)
+    new.to_csv(folder/'seven.csv', index=False)
+    artifact = artifact_of('LR')
+    artifact.save(folder/'plain')
+    words = ['--row', 'city=A', '--new-items', str(folder/'seven.csv'),
+             '--items', '7']
+    main(['recommend', str(folder/'plain'), *words])
+    assert items_in(capsys.readouterr().out) == [7]
+    Artifact(artifact.model, schema).save(folder/'bare')
+    with pytest.raises(SystemExit, match='an artifact with a catalogue'):
+        main(['recommend', str(folder/'bare'), *words])
+
+
 @pytest.mark.parametrize('words, said', [
     (['--user', 'p01', '--context', 'device=phnoe'], "Received 'phnoe'"),
     (['--user', 'p01', '--context', 'device=phone,hour=1'],

@@ -49,22 +49,23 @@ def lists_by_scores(artifact, asked, k) -> Iterator[tuple]:
     of_items = {what: a[items] for what, a in c.item_inputs.items()}
     sides = dict(item=of_items, context=asked.moment)
     x = side_inputs(model.fields, sides, len(items))
+    of_user = side_inputs(model.fields, dict(user=dict(ids=1, values=1)), 1)
+    mine = of_user['ids'][0] == 1
     scores = np.zeros(count, 'float32')
     for n in range(len(asked)):
-        scores[items] = scores_of(artifact, x, asked, n)
+        for what in x: x[what][:, mine] = asked.users[what][n]
+        scores[items] = scores_of(artifact, x, asked.rows and asked.rows[n])
         left = asked.left(n, count)
         best = left[top(scores[left], k)]
         yield np.full(len(best), n), best, scores[best]
 
-def scores_of(artifact, x, asked, n):
-    "The outputs for one user with all candidates, whose inputs are there."
-    model, fields = artifact.model, artifact.model.fields
-    mine = side_inputs(fields, dict(user=dict(ids=1, values=1)), 1)['ids'][0]
-    for what in x: x[what][:, mine == 1] = asked.users[what][n]
-    if asked.rows is None or asked.rows[n] is None:
-        return outputs(model, x if needs_values(fields) else x['ids'])
+def scores_of(artifact, x, row=None):
+    "The outputs, where the user was folded in by a row of their own."
+    model = artifact.model
+    if row is None:
+        return outputs(model, x if needs_values(model.fields) else x['ids'])
     from recofm.serving.fold_in import own_outputs    # imports TensorFlow
-    return own_outputs(artifact, x, asked.rows[n])
+    return own_outputs(artifact, x, row)
 
 # %% ../../nbs/serving/20_recommend.ipynb #6a105da4
 def rises(
