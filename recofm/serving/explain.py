@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['term_columns', 'slot_names', 'field_names', 'named_terms', 'crosses_named', 'Explanation', 'called', 'explanation_of',
-           'largest_first', 'inputs_of']
+           'largest_first', 'met_inputs', 'check_asked']
 
 # %% ../../nbs/serving/24_explain.ipynb #c76ffc38
 from dataclasses import dataclass
@@ -155,30 +155,37 @@ def largest_first(terms) -> pd.DataFrame:
     return terms.iloc[order].reset_index(drop=True)
 
 # %% ../../nbs/serving/24_explain.ipynb #384e287b
-def inputs_of(artifact, user, item, context=None):
-    "Inputs of a user and an item of the catalogue, one row."
-    c = catalogue_of(artifact)
-    def row(inputs, at): return {n: a[at:at + 1] for n, a in inputs.items()}
-    sides = dict(user=row(c.user_inputs, position(c.users, user)),
-                 item=row(c.item_inputs, position(c.items, item, of='item')),
-                 context=encode_cells(artifact.schema, 'context', context))
-    x = side_inputs(artifact.model.fields, sides, 1)
-    return x if needs_values(artifact.model.fields) else x['ids']
+def met_inputs(artifact, user, row, item, context):
+    "Inputs of one row: a known user or a stranger, and a known item."
+    c, schema = catalogue_of(artifact), artifact.schema
+    def known(inputs, at): return {n: a[at:at + 1] for n, a in inputs.items()}
+    sides = dict(item=known(c.item_inputs, position(c.items, item, of='item')),
+                 context=encode_cells(schema, 'context', context),
+                 user=(encode_cells(schema, 'user', row) if user is None else
+                       known(c.user_inputs, position(c.users, user))))
+    x = side_inputs(schema.fields, sides, 1)
+    return x if needs_values(schema.fields) else x['ids']
+
+def check_asked(user, row, item):
+    "A `ValueError` where it is not said once which score is meant."
+    if item is None and user is None and row is not None: return
+    if item is not None and (user is None) != (row is None): return
+    expected = 'Expected a row, or an item with a user or a row of one'
+    raise ValueError(f'{expected}. Received {user=}, {item=}, {row=}')
 
 @patch
 def explain(self:Artifact,
-    row=None,    # A raw row, column -> cell; None: a user and an item
+    row=None,    # A raw row, or with an item: of somebody new, column -> cell
     user=None,   # The key of a user, '42' will do for 42
-    item=None,   # The key of an item
-    context=None # Context column -> its value; None: nothing is known
+    item=None,   # The key of an item; None: the row says all
+    context=None # With an item, context column -> value; None: none is known
 ) -> Explanation:
     "Why a score is what it is: its terms before the activation, by name."
-    pair = user is not None and item is not None
-    if (row is None) == (user is item is None) or not (pair or row is not None):
-        expected = 'Expected a row, or a user and an item'
-        raise ValueError(f'{expected}. Received {row=}, {user=}, {item=}')
-    if pair: return explanation_of(self, inputs_of(self, user, item, context))
-    return explanation_of(self, self.schema.inputs([row]), dict(row))
+    check_asked(user, row, item)
+    if item is None:
+        return explanation_of(self, self.schema.inputs([row]), dict(row))
+    x = met_inputs(self, user, row, item, context)
+    return explanation_of(self, x, dict(row or {}))
 
 # %% ../../nbs/serving/24_explain.ipynb #d5fcced0
 @patch
