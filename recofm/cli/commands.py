@@ -89,6 +89,7 @@ def parser():
     from recofm.cli.export import export
     from recofm.cli.infer import add_infer, infer
     from recofm.cli.recommend import recommend, similar
+    from recofm.cli.report import add_report, report
     from recofm.cli.train import train
     about = 'Factorization machines: train one on a table, and ask it.'
     p = parser_class()('recofm', description=about, allow_abbrev=False)
@@ -100,7 +101,8 @@ def parser():
     add_recommend(add_command(commands, recommend))
     add_similar(add_command(commands, similar))
     add_explain(add_command(commands, explain))
-    for add, command in ((add_predict, predict), (add_evaluate, evaluate)):
+    for add, command in ((add_predict, predict), (add_evaluate, evaluate),
+                         (add_report, report)):
         asking = add_command(commands, command)
         add_folder(asking)
         add(asking)
