@@ -48,6 +48,7 @@ def own_rows(args, artifact) -> tuple:
     if apart: return rows, 'test' if said.get('test') else 'valid'
     return make_parts(rows, settings)['test'], 'test'
 
+# %% ../../nbs/cli/34_report.ipynb #8a8a4e7c
 def files_beside(folder) -> tuple:
     "The files of the run, from name to bytes, and when it was trained."
     folder = current(Path(folder).resolve())
@@ -68,6 +69,7 @@ def write_page(file, written: bytes):
         os.replace(begun, place)
     finally: begun.unlink(missing_ok=True)
 
+# %% ../../nbs/cli/34_report.ipynb #ef758ae3
 def report(args):
     "Write the page that says how good a model is and where it is wrong."
     check_folder(args.folder)

@@ -50,6 +50,7 @@ def losses_of(
     p = np.clip(prediction, eps, 1 - eps)
     return -target * np.log(p) - (1 - target) * np.log1p(-p)
 
+# %% ../../nbs/serving/27_slices.ipynb #a692f7d9
 def about_rows(target, prediction, weights=None, clicks=True) -> dict:
     "What the slices add up of each row, float64 (rows,) each."
     y, p = (np.asarray(a, 'float64') for a in (target, prediction))
