@@ -108,6 +108,8 @@ learning_options = (
            'DeepFM'),
     Option('task', str, 'TASK', 'click: 0 or 1; rating: numbers', 'click'),
     Option('class_weight', str, 'balanced', 'both classes count alike'),
+    Option('calibrate', str, 'platt|isotonic', 'make probabilities mean what '
+           'they say, by the validation rows'),
     Option('out', str, 'OUT', 'folder for the model and its report'),
     Option('from', str, 'RUN', 'folder of an earlier run, whose model goes on'),
     Option('resume', bool, '', 'go on where a run into OUT was ended',

@@ -188,7 +188,7 @@ def settings_of(args):
     "The `Settings` of a run that the options describe."
     plain = ('learning_rate', 'batch_size', 'epochs', 'patience', 'seed',
              'decay', 'decay_after', 'task', 'class_weight', 'split',
-             'timestamp', 'seen')
+             'timestamp', 'seen', 'calibrate')
     label = args.label or ('film' if args.data in data_sets else None)
     earlier = getattr(args, 'from')
     first = {} if earlier else first_arguments.get(args.model, {})

@@ -71,7 +71,7 @@ def looked_at(
     schema = artifact.schema
     frame, there = evenly(rows, schema, most)
     x, y, w = schema.inputs(frame), schema.target(frame), schema.weights(frame)
-    p = check_scores(outputs(artifact.model, x))
+    p = artifact.calibrated(check_scores(outputs(artifact.model, x)))
     w = np.ones(len(y)) if w is None else w
     task = task or ('rating' if schema.mean_and_scale else 'click')
     three = (a.astype('float64') for a in (y, p, w))

@@ -11,7 +11,7 @@ __all__ = ['tasks', 'part_names', 'model_class', 'Task', 'squared_error', 'check
            'in_memory', 'measure', 'curves', 'drawn', 'metrics_of', 'ended', 'as_bytes', 'files', 'progressive_in',
            'begun_files', 'tried_fields', 'check_arguments', 'check_own', 'check_all', 'prepared', 'catalogue_of',
            'all_of', 'with_rule', 'fingerprint_of', 'state_about', 'state_file', 'introduced', 'where_from', 'stopped',
-           'reported', 'paged', 'as_text', 'put_beside', 'shown_place', 'saved_line', 'run']
+           'mended', 'reported', 'paged', 'as_text', 'put_beside', 'shown_place', 'saved_line', 'run']
 
 # %% ../../nbs/runs/10_run.ipynb #dba43b19
 import hashlib
@@ -20,7 +20,7 @@ import json
 import shutil
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -44,6 +44,7 @@ from ..data.tables import as_frame, check_columns, read_table
 from ..data.weights import balanced, weights_of
 from ..evaluation.baselines import (
     GlobalMean, ItemMean, OneHotLogistic, cell_types, part_reports)
+from ..evaluation.calibration import calibrator
 from ..evaluation.metrics import auc, logloss, rmse
 from ..layers.internals import bounded_variables
 from ..models.recommender import RunningAUC
@@ -539,7 +540,8 @@ def measure(
     model, schema, # That were fit together
     parts,         # Tables by name, 'train' among them
     task='click',  # Or 'rating'
-    batches=None   # Of each part, encoded already; None: they are made
+    batches=None,  # Of each part, encoded already; None: they are made
+    calibration=None # Of the model's probabilities; None: they are as they are
 ) -> tuple:
     "Metrics of the model and of simple ones, by (part, metric); what failed."
     items = [c.name for c in schema.columns if c.side == 'item']
@@ -549,8 +551,10 @@ def measure(
         models = on_streams(task, item, schema, parts, batches)
     else: models = in_memory(task, item, schema, parts)
     by_rows = {id(part): batches[name] for name, part in parts.items()}
-    def own(): return lambda part: model.predict(by_rows[id(part)], verbose=0)
-    models[type(model).__name__] = own
+    def own(part):
+        p = model.predict(by_rows[id(part)], verbose=0)
+        return p if calibration is None else calibration(p)
+    models[type(model).__name__] = lambda: own
     return reports_of(models, parts, schema.label, task, schema.weight)
 
 # %% ../../nbs/runs/10_run.ipynb #e4d4b49d
@@ -718,10 +722,11 @@ def fingerprint_of(batches) -> str:
     return h.hexdigest()
 
 def state_about(settings, batches, start=None) -> dict:
-    "What a state is of: the settings, but for `epochs`, rows, and its start."
+    "What a state is of: settings that training has, rows, and its start."
     later = dict(class_weight=None, split='random', timestamp=None,
                  seen=None)
-    plain = {n: v for n, v in vars(settings).items() if n != 'epochs'
+    plain = {n: v for n, v in vars(settings).items()
+             if n not in ('epochs', 'calibrate')
              and (n, v) not in later.items()}
     rows = {f'the rows of {name}': fingerprint_of(batches[name])
             for name in ('train', 'valid')}
@@ -777,12 +782,25 @@ def stopped(broken, history, place=None, epochs=None):
     said = f'Stopped {where}{saved}. Go on with resume=True'
     return type(broken)(said)
 
+# %% ../../nbs/runs/10_run.ipynb #0307850f
+def mended(artifact, settings, batches) -> tuple:
+    "The artifact with a calibration, where one is asked for; what failed."
+    if settings.calibrate is None: return artifact, {}
+    try:
+        said = artifact.model.predict(batches, verbose=0).ravel()
+        found = calibrator(settings.calibrate, batches.target.ravel(), said,
+                           batches.weights)
+    except Exception as error:
+        return artifact, dict(calibration=one_line(error))
+    return replace(artifact, calibration=found), {}
+
 # %% ../../nbs/runs/10_run.ipynb #9ffdd590
 def reported(artifact, parts, batches, settings, history, broken=None,
-             page=None, known={}):
+             page=None, known={}, lacking={}):
     "Measure the saved model and print its figures; the table, and the files."
     table, failed = measure(artifact.model, artifact.schema, parts,
-                            settings.task, batches)
+                            settings.task, batches, artifact.calibration)
+    failed |= lacking
     seconds = f'{history.seconds.sum():.0f} s of training'
     print(f'\n{len(history)} epochs, {seconds}\n\n{as_text(table)}')
     for name, why in failed.items(): print(f'\nwithout {name}: {why}')
@@ -850,10 +868,11 @@ def run(
                       every=keep_every)
         history, broken = learn(artifact.model, settings, batches, keep=[keep])
         if not len(history): raise stopped(broken, history)
+        artifact, lacking = mended(artifact, settings, batches['valid'])
         known = begun_files(history, settings) | (report or {})
         place = artifact.save_somewhere(out, known)
         table, written = reported(artifact, parts, batches, settings, history,
-                                  broken, page, known)
+                                  broken, page, known, lacking)
         put_beside(place, written, state)
         shutil.rmtree(space/'cache', ignore_errors=True)
     shown = shown_place(place, out, wished)

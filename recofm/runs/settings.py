@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['task_names', 'split_names', 'packages', 'Settings', 'nearest', 'model_pages', 'model_arguments', 'check_class_weight',
-           'check_split', 'check_seen', 'check_numbers', 'check_plain', 'check_schema', 'check_settings',
-           'checked_value', 'settings_from', 'versions']
+           'check_calibrate', 'check_clicks', 'check_split', 'check_seen', 'check_numbers', 'check_plain',
+           'check_schema', 'check_settings', 'checked_value', 'settings_from', 'versions']
 
 # %% ../../nbs/runs/05_settings.ipynb #b2b0a584
 import ast
@@ -44,6 +44,7 @@ class Settings:
     split: str='random' # Or by 'time', 'last' or 'file', as `split` does
     timestamp: str|None=None # Column of times, for 'time' and 'last'
     seen: str|None=None # Rows that count as seen: 'positive', 'none', a file
+    calibrate: str|None=None # 'platt', 'isotonic': from the validation rows
 
 # %% ../../nbs/runs/05_settings.ipynb #f8937390
 def nearest(name, known, what):
@@ -95,8 +96,18 @@ def check_class_weight(settings):
     "A `ValueError` for classes that cannot be weighed so."
     if settings.class_weight is None: return
     nearest(settings.class_weight, ['balanced'], 'class_weight=')
+    check_clicks(settings, 'class_weight')
+
+def check_calibrate(settings):
+    "A `ValueError` for probabilities that cannot be mended so."
+    if settings.calibrate is None: return
+    nearest(settings.calibrate, ['platt', 'isotonic'], 'calibrate=')
+    check_clicks(settings, 'calibrate')
+
+def check_clicks(settings, name):
+    "A `ValueError` for a setting that ratings do not have."
     if settings.task == 'click': return
-    expected = "Expected class_weight= with the task 'click' alone"
+    expected = f"Expected {name}= with the task 'click' alone"
     raise ValueError(f'{expected}. Received {settings.task!r}')
 
 def check_split(settings):
@@ -121,6 +132,7 @@ def check_numbers(settings):
     "A `ValueError` for a number that no training can use, or JSON not hold."
     nearest(settings.task, task_names, 'a task')
     check_class_weight(settings)
+    check_calibrate(settings)
     check_split(settings)
     check_seen(settings)
     for name in ('epochs', 'batch_size', 'patience', 'decay_after'):

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['pages_of', 'difference', 'field_differences', 'Artifact', 'check_fields', 'check_fit', 'later', 'outputs',
-           'check_scores', 'digests', 'keep_earlier', 'write_parts', 'written_contents', 'check_files', 'read_contents',
-           'named_model', 'load_parts', 'moment']
+           'check_scores', 'write_calibration', 'read_calibration', 'digests', 'keep_earlier', 'write_parts',
+           'written_contents', 'check_files', 'read_contents', 'named_model', 'load_parts', 'moment']
 
 # %% ../../nbs/serving/10_artifact.ipynb #ac7c52db
 import json
@@ -54,6 +54,7 @@ class Artifact:
     model: Callable                # A `Recommender`
     schema: Schema                 # From whose fields the model was made
     catalogue: Catalogue|None=None # For `recommend`
+    calibration: Callable|None=None# Of probabilities, as `calibrator` fits it
 
     def __post_init__(self): check_fit(self)
 
@@ -111,14 +112,21 @@ def predict(self:Artifact,
     frame # Table with the schema's columns; no target needed
 ) -> np.ndarray:
     "Probabilities of many raw rows, or their scores, float32 (rows,)."
-    return check_scores(outputs(self.model, self.schema.inputs(frame)))
+    found = check_scores(outputs(self.model, self.schema.inputs(frame)))
+    return self.calibrated(found)
 
 @patch
 def score(self:Artifact,
     rows # A few: a list of dictionaries, or a table
 ) -> np.ndarray:
     "The same for a few raw rows, float32 (rows,), in one call of the model."
-    return check_scores(self.model.score(self.schema.inputs(rows))[:, 0])
+    found = check_scores(self.model.score(self.schema.inputs(rows))[:, 0])
+    return self.calibrated(found)
+
+@patch
+def calibrated(self:Artifact, scores) -> np.ndarray:
+    "The model's outputs as the artifact's calibration has them, if it has one."
+    return scores if self.calibration is None else self.calibration(scores)
 
 def check_scores(scores) -> np.ndarray:
     "The scores, or a `ValueError` where some are NaN or infinite."
@@ -128,6 +136,20 @@ def check_scores(scores) -> np.ndarray:
     received = f'Received {len(rows):,} that are NaN or infinite, in rows'
     cause = 'numbers there far from those of training are the likely cause'
     raise ValueError(f'Expected finite scores. {received} {some}: {cause}')
+
+# %% ../../nbs/serving/10_artifact.ipynb #4cd210ec
+def write_calibration(calibration, folder: Path):
+    "Write `calibration.json` into the folder."
+    from recofm.evaluation.calibration import as_plain   # imports sklearn
+    content = dict(format=FORMAT, **as_plain(calibration))
+    (folder/'calibration.json').write_text(json.dumps(content, indent=1))
+
+def read_calibration(folder: Path):
+    "The calibration that lies in the folder."
+    from recofm.evaluation.calibration import from_plain  # imports sklearn
+    file = folder/'calibration.json'
+    found = read_content(file)
+    with reading(file, 'a calibration'): return from_plain(found)
 
 # %% ../../nbs/serving/10_artifact.ipynb #f76f741f
 def digests(
@@ -177,6 +199,8 @@ def write_parts(artifact, folder, report, kept=()):
     check_written(model, file)
     artifact.schema.save(folder)
     if artifact.catalogue is not None: artifact.catalogue.save(folder)
+    if artifact.calibration is not None:
+        write_calibration(artifact.calibration, folder)
     for name, written in report.items(): (folder/name).write_bytes(written)
     content = dict(format=FORMAT, model=type(model).__name__,
                    module=type(model).__module__, files=digests(folder),
@@ -229,6 +253,7 @@ def check_files(files):
     "A `ValueError` where these cannot be the parts of an artifact."
     whole = ['model.keras', 'schema.json', 'schema.npz']
     if 'catalogue.json' in files: whole += ['catalogue.json', 'catalogue.npz']
+    if 'calibration.json' in files: whole.append('calibration.json')
     if sorted(n for n in files if not stored.fullmatch(n)) != sorted(whole):
         received = sorted(files)[:9]
         raise ValueError(f'Expected the files {whole}. Received {received}')
@@ -280,7 +305,7 @@ def named_model(
 def load_parts(
     folder: Path
 ) -> tuple:
-    "The model, the schema and the catalogue that lie in the folder."
+    "Model, schema, catalogue and calibration, as far as they are there."
     content, catalogue = read_contents(folder), None
     schema = Schema.load(folder)
     if 'catalogue.json' in content['files']:
@@ -289,7 +314,9 @@ def load_parts(
             catalogue = replace(catalogue, schema=fingerprint(schema))
     model = named_model(folder/'model.keras', content['model'],
                         content['module'], schema)
-    return model, schema, catalogue
+    parts = model, schema, catalogue
+    if 'calibration.json' not in content['files']: return parts
+    return *parts, read_calibration(folder)
 
 def moment(folder) -> tuple:
     "What changes when another artifact takes the folder's place."

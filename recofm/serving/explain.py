@@ -145,6 +145,7 @@ def explanation_of(artifact, x, cells={}) -> Explanation:
         found = {name: scale * part for name, part in found.items()}
         found['bias'] = found.get('bias', 0) + np.full((1, 1), mean)
         unit = schema.label or 'score'
+    if artifact.calibration is not None: unit += ' before calibration'
     names = slot_names(schema, held, cells)
     table = named_terms(artifact, held, names, found)
     return Explanation(largest_first(table), unit)
@@ -180,7 +181,7 @@ def explain(self:Artifact,
     item=None,   # The key of an item; None: the row says all
     context=None # With an item, context column -> value; None: none is known
 ) -> Explanation:
-    "Why a score is what it is: its terms before the activation, by name."
+    "Why a score is what it is: its terms before activation and calibration."
     check_asked(user, row, item)
     if item is None:
         return explanation_of(self, self.schema.inputs([row]), dict(row))

@@ -98,6 +98,11 @@ def export(self:Artifact,
     "Write a program that scores raw rows without recofm; gives its place."
     check_export(self.schema, format, tables)
     check_count('export', 'k', k)
+    if format == 'onnx' and self.calibration is not None:
+        expected = "Expected an artifact without calibration, which 'onnx' lacks"
+        received = f'one with {type(self.calibration).__name__}'
+        raise ValueError(f"{expected}. Received {received}: the format "
+                         "'saved_model' takes it")
     def write(new):
         from recofm.models.contract import quietly    # imports TensorFlow
         with quietly():

@@ -26,7 +26,7 @@ from uuid import uuid4
 
 # %% ../../nbs/serving/08_folder.ipynb #2126ced2
 part_names = ('model.keras', 'schema.json', 'schema.npz', 'catalogue.json',
-              'catalogue.npz')
+              'catalogue.npz', 'calibration.json')
 earlier = 'earlier-report'   # Where a report lies once its model is replaced
 reserved = *part_names, 'artifact.json', earlier
 stored = re.compile(r'schema\.[0-9a-f]{16}\.arrow') # A large vocabulary

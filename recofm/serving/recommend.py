@@ -155,8 +155,9 @@ def lists(artifact, asked, k, diversity) -> Iterator[tuple]:
     "Blocks of user, item and score: the k items to recommend to each user."
     among = pool_of(k) if diversity else k
     blocks = way_of(artifact, asked)(artifact, asked, among)
-    if not diversity: return blocks
-    return diverse_lists(artifact, blocks, k, diversity)
+    if diversity: blocks = diverse_lists(artifact, blocks, k, diversity)
+    return ((user, item, artifact.calibrated(score))
+            for user, item, score in blocks)
 
 # %% ../../nbs/serving/20_recommend.ipynb #521442b3
 def new_one(artifact, row, history, strength) -> tuple:

@@ -15,6 +15,7 @@ import tensorflow as tf
 from ..data.inputs import needs_values, slot_fields
 from ..data.twins import (
     Tables, as_tensor, forms, spec, table_of)
+from ..evaluation.calibration import Isotonic, Platt
 from ..layers.table import Table, ids_known, read_by
 from ..models.linear import WeightTable
 from .asked import encode_cells
@@ -131,7 +132,13 @@ class Served(tf.Module):
 
     def serve(self, raw):
         "The scores of raw rows."
-        return dict(score=self.score(*self.pairs(self.twins, raw)))
+        scores = self.score(*self.pairs(self.twins, raw))
+        return dict(score=self.calibrated(scores))
+
+    def calibrated(self, scores):
+        "The scores as the artifact's calibration has them; others stay."
+        found = self.artifact.calibration
+        return scores if found is None else found.graph(scores)
 
 # %% ../../nbs/serving/28_served.ipynb #42964be2
 @patch
@@ -147,6 +154,26 @@ def pairs(self:Served,
         raw[name] = tf.repeat(as_tensor([cell], wanted[name]), rows)
     found = [t(*(raw[n] for n in t.takes)) for t in twins]
     return tuple(tf.concat(a, axis=1) for a in zip(*found))
+
+# %% ../../nbs/serving/28_served.ipynb #597463ac
+@patch
+def graph(self:Platt, p):
+    "The line through the log-odds, in TensorFlow's operations."
+    eps = np.finfo('float32').eps
+    p = tf.cast(tf.clip_by_value(p, eps, 1 - eps), tf.float64)
+    z = self.slope * (tf.math.log(p) - tf.math.log1p(-p)) + self.offset
+    return tf.cast(tf.exp(-tf.nn.softplus(-z)), tf.float32)
+
+@patch
+def graph(self:Isotonic, p):
+    "The staircase, in TensorFlow's operations."
+    x, y = np.array(self.said), np.array(self.met)
+    rise = np.append(np.diff(y) / np.diff(x), 0.)
+    at = tf.clip_by_value(tf.cast(p, tf.float64), x[0], x[-1])
+    i = tf.searchsorted(x, tf.reshape(at, [-1]), side='right') - 1
+    i = tf.reshape(i, tf.shape(at))
+    found = tf.gather(rise, i) * (at - tf.gather(x, i)) + tf.gather(y, i)
+    return tf.cast(found, tf.float32)
 
 # %% ../../nbs/serving/28_served.ipynb #13951013
 @patch
@@ -217,7 +244,9 @@ def recommend(self:Served,
     users = *self.pairs(self.of_users(), raw), exclude, *(history or ())
     kinds = tf.float32, tf.int32
     scores, places = tf.map_fn(best, users, fn_output_signature=kinds)
-    return shelf.told(places, scores)
+    there = tf.math.is_finite(scores)      # which those left out are not
+    shown = self.calibrated(tf.where(there, scores, 0.))
+    return shelf.told(places, tf.where(there, shown, scores))
 
 @patch
 def of_users(self:Served):

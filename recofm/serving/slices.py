@@ -104,6 +104,6 @@ def slices(self:Artifact,
     "The slices of all fields: what was said of each value, and what was met."
     schema, least = self.schema, check_count('slices', 'least', least)
     x, y = schema.inputs(rows), schema.target(rows)
-    p = check_scores(outputs(self.model, x))
+    p = self.calibrated(check_scores(outputs(self.model, x)))
     clicks = schema.mean_and_scale is None
     return slices_of(schema, x, y, p, schema.weights(rows), least, clicks)
