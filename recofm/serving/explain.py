@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from ..data.columns import Bucketized, Column, Keyed, Numeric
 from ..data.inputs import needs_values
+from ..data.numbers import LogSquare, Transformed, Truth
 from ..data.vocabulary import value_of
 from .artifact import Artifact
 from .asked import encode_cells
@@ -44,6 +45,23 @@ def said(self:Bucketized, id: int, value: float) -> str:
     low, high = edges[id - 1:id + 1]
     return f'{low} to {high}'.strip()
 
+@patch
+def said(self:Transformed, id: int, value: float) -> str:
+    "The number behind its steps, and which they are."
+    if not id: return '[missing]'
+    return f'{self.steps} {value * self.scale + self.mean:.4g}'
+
+@patch
+def said(self:LogSquare, id: int, value: float) -> str:
+    "The whole number that its log-square was cut to."
+    known = value_of(self.known, id)
+    return known if isinstance(known, str) else f'log-square {known}'
+
+@patch
+def said(self:Truth, id: int, value: float) -> str:
+    "The truth."
+    return ['[missing]', 'False', 'True'][id]
+
 # %% ../../nbs/serving/24_explain.ipynb #c2107e5b
 def slot_names(
     schema,   # Of the artifact
@@ -54,9 +72,10 @@ def slot_names(
     slots = zip(x['ids'][0].tolist(), x['values'][0].tolist())
     names = []
     for c in schema.columns:
-        own = type(c).said is Column.said and cells.get(c.reads[0])
+        cell = cells.get(c.name) if c.field.slots == 1 else None
         for id, value in (next(slots) for _ in range(c.field.slots)):
-            word = own if own else c.said(id, value)
+            lacks = not id and c.field.unknown
+            word = c.said(id, value) if cell is None or lacks else cell
             names.append(f'{c.name}={word}' if value else None)
     return names
 
