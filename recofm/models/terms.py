@@ -7,7 +7,6 @@ __all__ = ['defined_in', 'still_holds', 'check_terms']
 
 # %% ../../nbs/models/12_terms.ipynb #dba84cae
 from fastcore.basics import patch
-import numpy as np
 import tensorflow as tf
 from ..data.batches import examples_of
 from ..data.inputs import check_inputs
