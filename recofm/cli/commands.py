@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['said_by_parser', 'more_memory', 'going_on', 'shown_versions', 'in_our_words', 'unknown_word', 'parser_class',
            'add_command', 'parser', 'add_train', 'add', 'add_folder', 'import_asked', 'add_recommend', 'add_items',
-           'add_similar', 'add_export', 'is_of_memory', 'lacking_package', 'in_words', 'main', 'run_command',
-           'end_early', 'warned']
+           'add_similar', 'add_explain', 'add_export', 'is_of_memory', 'lacking_package', 'in_words', 'main',
+           'run_command', 'end_early', 'warned']
 
 # %% ../../nbs/cli/40_commands.ipynb #00177b7a
 import os
@@ -85,6 +85,7 @@ def parser():
     "What the command line understands, an `ArgumentParser`."
     from recofm.cli.predict import (
         add_evaluate, add_predict, evaluate, predict)
+    from recofm.cli.explain import explain
     from recofm.cli.export import export
     from recofm.cli.infer import add_infer, infer
     from recofm.cli.recommend import recommend, similar
@@ -98,6 +99,7 @@ def parser():
     add_infer(add_command(commands, infer))
     add_recommend(add_command(commands, recommend))
     add_similar(add_command(commands, similar))
+    add_explain(add_command(commands, explain))
     for add, command in ((add_predict, predict), (add_evaluate, evaluate)):
         asking = add_command(commands, command)
         add_folder(asking)
@@ -169,6 +171,21 @@ def add_similar(parser):
     parser.add_argument('--by', choices=('cosine', 'dot'), default='cosine',
                         help='what of two vectors is compared (cosine)')
     add(parser, '-k', int, default=10, help='how many items (10)')
+
+def add_explain(parser):
+    "The options of `recofm explain`."
+    add_folder(parser)
+    words = dict(nargs='+', action='extend')
+    add(parser, '--user', help="a user's key")
+    add(parser, '--row', metavar='A=VALUE', **words,
+        help='with --item: of somebody new; else: all that is known')
+    add(parser, '--item', help="an item's key")
+    add(parser, '--rather-than', metavar='KEY', help='an item to compare with')
+    add(parser, '--context', metavar='A=VALUE', **words,
+        help='what is known of the moment')
+    add(parser, '--out', metavar='FILE',
+        help='a table (.csv, .parquet) or bars (.svg, .png)')
+    add(parser, '-k', int, default=10, help='how many terms (10)')
 
 # %% ../../nbs/cli/40_commands.ipynb #a2ec6074
 def add_export(parser):

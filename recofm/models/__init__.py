@@ -45,5 +45,5 @@ def __getattr__(name):
     return getattr(import_module(_pages[name]), name)
 
 _methods = [f'recofm.models.{page}' for page in (   # of all models
-    'saving', 'grown', 'computing', 'sides')]
+    'saving', 'grown', 'terms', 'computing', 'sides')]
 for _page in [*_pages.values(), *_methods]: import_module(_page)

@@ -151,6 +151,22 @@ def logit(self:AutoInt, inputs, training=False):
     score = self.bias + tf.reduce_sum(w, axis=(1, 2))[:, None]
     return score + self.out(tf.concat(parts, axis=1))
 
+# %% ../../nbs/models/65_self_attention.ipynb #e4a99b58
+@patch
+def terms(self:AutoInt, inputs):
+    "Bias, first order where there is one, each field's attention, the tower."
+    w, v = self.table(inputs)
+    e = field_sums(v, self.fields)
+    present = present_fields(inputs, self.fields)
+    seen = self.attended(e, present)              # (batch, fields, units)
+    kernel = tf.cast(self.out.kernel, seen.dtype)
+    own = tf.reshape(kernel[:seen.shape[1] * seen.shape[2]], seen.shape[1:])
+    found = dict(bias=self.bias, attended=tf.reduce_sum(seen * own, axis=2))
+    if w.shape[2]: found['first_order'] = w[..., 0]
+    if not self.tower: return found
+    return found | dict(
+        deep=self.tower(self.flat(e)) @ kernel[tf.size(own):])
+
 # %% ../../nbs/models/65_self_attention.ipynb #b8f1cde4
 def attention_of(
     model: AutoInt,

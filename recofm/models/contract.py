@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['clauses', 'of_a_mixture', 'contract_fields', 'contract_data', 'other_padding', 'Case', 'gives_one_number_per_row',
            'row_does_not_see_its_neighbours', 'padding_changes_no_score', 'as_written',
-           'saves_and_loads_as_the_same_function', 'quietly', 'exports_the_same_function', 'table_layers', 'loss_falls',
-           'two_runs_agree_and_padding_moves_nothing', 'rows_not_named_stay', 'trains_in_every_precision',
-           'grows_as_the_same_function', 'check_model']
+           'saves_and_loads_as_the_same_function', 'terms_add_up', 'quietly', 'exports_the_same_function',
+           'table_layers', 'loss_falls', 'two_runs_agree_and_padding_moves_nothing', 'rows_not_named_stay',
+           'trains_in_every_precision', 'grows_as_the_same_function', 'check_model']
 
 # %% ../../nbs/models/13_contract.ipynb #d1fde807
 import json
@@ -27,6 +27,7 @@ from ..data.fields import Field
 from ..data.inputs import needs_values, slot_fields
 from ..layers.table import Table
 from .recommender import gives_probabilities
+from .terms import check_terms
 from ..training.optimizers import SparseAdam
 
 # %% ../../nbs/models/13_contract.ipynb #be08dc6b
@@ -165,6 +166,12 @@ def saves_and_loads_as_the_same_function(case):
     then = _output(again, case.x)
     np.testing.assert_array_equal(then, _output(model, case.x))
 
+# %% ../../nbs/models/13_contract.ipynb #8ccb6b5e
+def terms_add_up(case):
+    "The terms of a score add up to it."
+    model, _ = case.trained
+    check_terms(model, case.x)
+
 # %% ../../nbs/models/13_contract.ipynb #9e67568b
 def _served(folder, x):
     "What TensorFlow alone makes of a SavedModel."
@@ -284,7 +291,7 @@ def grows_as_the_same_function(case):
 # %% ../../nbs/models/13_contract.ipynb #0e67a410
 clauses = (gives_one_number_per_row, row_does_not_see_its_neighbours,
            padding_changes_no_score, saves_and_loads_as_the_same_function,
-           exports_the_same_function,
+           terms_add_up, exports_the_same_function,
            loss_falls, two_runs_agree_and_padding_moves_nothing,
            rows_not_named_stay, trains_in_every_precision,
            grows_as_the_same_function)

@@ -181,3 +181,16 @@ def logit(self:DCN, inputs, training=False):
     h = self.tower(x0 if self.parallel else x, training=training)
     if self.parallel: h = tf.concat([x, h], axis=1)
     return self.bias + self.out(h)
+
+# %% ../../nbs/models/50_dcn.ipynb #83e52245
+@patch
+def terms(self:DCN, inputs):
+    "Bias, and what the cross layers and the tower say, or both together."
+    if not self.parallel: return Recommender.terms(self, inputs)
+    _, v = self.table(inputs)
+    e = field_sums(v, self.fields)
+    x = x0 = tf.reshape(e, (-1, e.shape[1] * e.shape[2]))
+    for layer in self.crosses: x = layer(x0, x)
+    p, q = tf.split(self.out.kernel, [x0.shape[1], -1])
+    return dict(bias=self.bias, cross=x @ tf.cast(p, x.dtype),
+                deep=self.tower(x0) @ tf.cast(q, x.dtype))

@@ -11,7 +11,7 @@ import tensorflow as tf
 from fastcore.basics import patch
 from keras.layers import Dense, Flatten, Lambda
 from ..data.fields import common_dim
-from ..layers.interaction import pairs
+from ..layers.interaction import each_pair, pairs
 from ..layers.table import Table, field_sums
 from ..layers.tower import Tower
 from .recommender import Recommender
@@ -74,3 +74,12 @@ def tower_side(self:DeepFM, inputs, side):
 def tower_score(self:DeepFM, h):
     "The deep part, of the sum of both sides' parts of the first layer."
     return self.out(self.tower.leave(h))
+
+# %% ../../nbs/models/45_deepfm.ipynb #4aa6056d
+@patch
+def terms(self:DeepFM, inputs):
+    "Bias, first order, each pair of slots, and what the tower says."
+    w, v = self.table(inputs)
+    by_pair = tf.reduce_sum(each_pair(v), axis=2)
+    return dict(bias=self.bias, first_order=w[..., 0], slot_pairs=by_pair,
+                deep=self.deep(v))

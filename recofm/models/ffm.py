@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from fastcore.basics import patch
 from ..data.fields import common_dim
+from ..data.inputs import slot_fields
 from ..layers.interaction import pairs
 from ..layers.table import Table, field_sums
 from .recommender import Recommender
@@ -96,6 +97,22 @@ def of_side(self:FFM, inputs, side):
 def splits(self:FFM) -> bool:
     "Whether the score splits; divided by an example's length it does not."
     return not self.normalize and Recommender.splits(self)
+
+# %% ../../nbs/models/25_ffm.ipynb #80e98316
+@patch
+def terms(self:FFM, inputs):
+    "Bias, first order (where it is linear) and each pair of slots."
+    if self.normalize: inputs = unit_length(inputs)
+    w, v = self.table(inputs)
+    slots, F = v.shape[1], len(self.fields)
+    shown = tf.reshape(v, (-1, slots * F, self.k))
+    field = slot_fields(self.fields)
+    s, t = np.triu_indices(slots, k=1)
+    there = tf.gather(shown, s * F + field[t], axis=1)
+    back = tf.gather(shown, t * F + field[s], axis=1)
+    second = dict(slot_pairs=tf.reduce_sum(there * back, axis=2))
+    if not self.linear: return second
+    return dict(bias=self.bias, first_order=w[..., 0]) | second
 
 # %% ../../nbs/models/25_ffm.ipynb #a006943a
 from .fwfm import FwFM, count_pairs, weighted_pairs

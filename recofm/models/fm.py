@@ -9,7 +9,7 @@ __all__ = ['FM']
 import tensorflow as tf
 from fastcore.basics import patch
 from ..data.fields import common_dim
-from ..layers.interaction import pairs
+from ..layers.interaction import each_pair, pairs
 from ..layers.table import Table
 from .recommender import Recommender
 
@@ -41,3 +41,11 @@ def of_side(self:FM, inputs, side):
     w, v = self.table(inputs)                # the other side's slots are empty
     number = tf.reduce_sum(w, axis=1) + pairs(v)
     return number, tf.reduce_sum(v, axis=1)
+
+# %% ../../nbs/models/20_fm.ipynb #314185dd
+@patch
+def terms(self:FM, inputs):
+    "Bias, first order and each pair of slots."
+    w, v = self.table(inputs)
+    by_pair = tf.reduce_sum(each_pair(v), axis=2)
+    return dict(bias=self.bias, first_order=w[..., 0], slot_pairs=by_pair)

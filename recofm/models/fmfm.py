@@ -49,3 +49,4 @@ class FmFM(Recommender):
         self.ready()
 
     logit, of_side = FwFM.logit, FwFM.of_side
+    terms = FwFM.terms

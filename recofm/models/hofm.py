@@ -9,6 +9,7 @@ __all__ = ['anova', 'order_dims', 'HOFM']
 import tensorflow as tf
 from fastcore.basics import patch
 from ..data.fields import check_count, common_dim
+from ..layers.interaction import each_pair
 from ..layers.table import Table
 from .recommender import Recommender
 
@@ -76,3 +77,15 @@ def of_side(self:HOFM, inputs, side):
         vectors += kernels if side == 'user' else kernels[::-1]
         number += tf.reduce_sum(anova(z, t), axis=1, keepdims=True)
     return number, tf.concat(vectors, axis=-1)
+
+# %% ../../nbs/models/22_hofm.ipynb #d5e899ad
+@patch
+def terms(self:HOFM, inputs):
+    "Bias, first order, each pair of slots, and each higher order as a whole."
+    w, v = self.table(inputs)
+    second, *higher = tf.split(v, self.dims, axis=-1)
+    by_pair = tf.reduce_sum(each_pair(second), axis=2)
+    found = dict(bias=self.bias, first_order=w[..., 0], slot_pairs=by_pair)
+    for t, z in enumerate(higher, 3):
+        found[f'order_{t}'] = tf.reduce_sum(anova(z, t), axis=1, keepdims=True)
+    return found

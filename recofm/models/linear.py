@@ -99,10 +99,14 @@ class WeightTable(keras.layers.Layer):
         self.weight = self.add_weight(name='weight', shape=(self.rows, 1),
                                       initializer='zeros', autocast=False)
 
-    def call(self, ids, values, training=False):  # (batch, uses) -> (batch, 1)
+    def each(self, ids, values, training=False):  # (batch, uses) all three
         options = training, self.w_reg, 0.
         w = read_rows(self, self.weight.value, ids, values, *options)
-        return tf.reduce_sum(w * tf.cast(values, w.dtype)[..., None], axis=1)
+        return w[..., 0] * tf.cast(values, w.dtype)
+
+    def call(self, ids, values, training=False):  # (batch, uses) -> (batch, 1)
+        each = self.each(ids, values, training)
+        return tf.reduce_sum(each, axis=1, keepdims=True)
 
     def get_config(self):
         return dict(super().get_config(), rows=self.rows, w_reg=self.w_reg)
@@ -175,6 +179,22 @@ class Poly2(Recommender):
         i, j, xx = slot_pairs(ids + self.table.starts, x)
         first = self.bias + tf.reduce_sum(w, axis=1)
         return first + self.pairs(self.place(i, j), xx, training=training)
+
+# %% ../../nbs/models/17_linear.ipynb #3cdd23a8
+@patch
+def terms(self:LR, inputs):
+    "Bias and first order."
+    w, _ = self.table(inputs)
+    return dict(bias=self.bias, first_order=w[..., 0])
+
+@patch
+def terms(self:Poly2, inputs):
+    "Bias, first order and each pair of slots."
+    w, _ = self.table(inputs)
+    ids, x = ids_and_values(inputs, self.fields)
+    i, j, xx = slot_pairs(ids + self.table.starts, x)
+    by_pair = self.pairs.each(self.place(i, j), xx)
+    return dict(bias=self.bias, first_order=w[..., 0], slot_pairs=by_pair)
 
 # %% ../../nbs/models/17_linear.ipynb #f82ca560
 def check_in_place(fields, longer, origins):

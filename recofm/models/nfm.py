@@ -6,6 +6,7 @@
 __all__ = ['NFM']
 
 # %% ../../nbs/models/30_nfm.ipynb #91dac0f1
+from fastcore.basics import patch
 import keras
 import tensorflow as tf
 from ..data.fields import common_dim
@@ -43,3 +44,12 @@ class NFM(Recommender):
         h = self.normalise(bi_interaction(v), training=training)
         h = self.tower(self.drop(h, training=training), training=training)
         return self.bias + tf.reduce_sum(w, axis=1) + self.out(h)
+
+# %% ../../nbs/models/30_nfm.ipynb #0b9ef2cd
+@patch
+def terms(self:NFM, inputs):
+    "Bias, first order and what the tower makes of the pairs."
+    w, v = self.table(inputs)
+    h = self.normalise(bi_interaction(v), training=False)
+    deep = self.out(self.tower(h))
+    return dict(bias=self.bias, first_order=w[..., 0], deep=deep)

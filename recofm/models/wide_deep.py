@@ -123,7 +123,7 @@ class Crosses(WeightTable):
                               crosses=[list(cross) for cross in crosses],
                               buckets=buckets, seed=seed)
 
-    def call(self, ids, values, training=False):           # (batch, slots) each
+    def each(self, ids, values, training=False):           # (batch, slots) each
         starts, seed = np.cumsum([0, *self.counts]), self.arguments['seed']
         places, x = [], []
         for c, slots in enumerate(self.slots):
@@ -132,7 +132,7 @@ class Crosses(WeightTable):
             places.append(starts[c] + number)
             x.append(tf.reduce_prod(_at(slots, values), axis=0))
         places, x = tf.concat(places, axis=1), tf.concat(x, axis=1)
-        return super().call(places, x, training)
+        return super().each(places, x, training)           # (batch, uses)
 
     def get_config(self):
         config = super().get_config()
@@ -190,6 +190,24 @@ def logit(self:WideDeep, inputs, training=False):
     "The score before the activation, (batch, 1)."
     wide = self.bias + self.wide_score(inputs, training)
     return wide + self.deep(inputs, training)
+
+# %% ../../nbs/models/40_wide_deep.ipynb #c316d3e9
+@patch
+def of_each(self:Crosses, ids, values):
+    "What each cross adds to the score, (batch, crosses)."
+    uses = [len(slots[0]) for slots in self.slots]
+    parts = tf.split(self.each(ids, values), uses, axis=1)
+    return tf.stack([tf.reduce_sum(p, axis=1) for p in parts], axis=1)
+
+@patch
+def terms(self:WideDeep, inputs):
+    "Bias, first order, each cross, and what the tower says."
+    w, _ = self.wide(inputs)
+    found = dict(bias=self.bias, first_order=w[..., 0])
+    if self.crosses is not None:
+        ids, values = ids_and_values(inputs, self.fields)
+        found['crosses'] = self.crosses.of_each(ids, values)
+    return found | dict(deep=self.deep(inputs))
 
 # %% ../../nbs/models/40_wide_deep.ipynb #22bee0ef
 @patch

@@ -134,3 +134,17 @@ class xDeepFM(Recommender):
         if not self.tower: return maps
         flat = tf.reshape(e, (-1, e.shape[1] * e.shape[2]))
         return tf.concat([maps, self.tower(flat, training=training)], axis=1)
+
+# %% ../../nbs/models/55_xdeepfm.ipynb #8be0c5fa
+@patch
+def terms(self:xDeepFM, inputs):
+    "Bias, first order, and what the maps and the tower say."
+    w, v = self.table(inputs)
+    deep = self.deep(field_sums(v, self.fields))
+    kernel = tf.cast(self.out.kernel[:, 0], deep.dtype)
+    maps = self.cin.compute_output_shape((None,))[1]
+    each = deep * kernel
+    found = dict(bias=self.bias, first_order=w[..., 0])
+    for name, part in (('cin', each[:, :maps]), ('deep', each[:, maps:])):
+        found[name] = tf.reduce_sum(part, axis=1, keepdims=True)
+    return found

@@ -81,7 +81,8 @@ def check_fit(artifact):
 
 # %% ../../nbs/serving/10_artifact.ipynb #b681abf9
 pages_of = dict(
-    fold_in='fold_in',
+    explain='explain', fold_in='fold_in', importance='importance',
+    neighbours='importance', pair_strength='importance',
     predict_to='predictions', evaluate='predictions', similar='similar',
     recommend='recommend', recommend_many='many', export='export',
     instances='export')
