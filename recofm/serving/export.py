@@ -99,7 +99,7 @@ def export(self:Artifact,
     check_export(self.schema, format, tables)
     check_count('export', 'k', k)
     if format == 'onnx' and self.calibration is not None:
-        expected = "Expected an artifact without calibration, which 'onnx' lacks"
+        expected = "Expected an artifact without calibration for 'onnx'"
         received = f'one with {type(self.calibration).__name__}'
         raise ValueError(f"{expected}. Received {received}: the format "
                          "'saved_model' takes it")
