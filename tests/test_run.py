@@ -369,7 +369,7 @@ def test_a_recipe_by_itself_gives_the_same_metrics(parts, tmp_path, capsys):
 @pytest.fixture
 def untrained(monkeypatch):
     "A run does no more than write what the command gives it for its folder."
-    def run(rows, settings, out, report, resume, keep_every=None):
+    def run(rows, settings, out, report, resume, keep_every=None, page=None):
         Path(out).mkdir()
         for name, content in report.items():
             Path(out, name).write_bytes(content)
