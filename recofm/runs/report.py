@@ -9,7 +9,7 @@ __all__ = ['titles', 'smaller_is_better', 'sections', 'best_simple', 'tile', 'ti
            'strongest_list', 'strongest_said', 'worst_slices', 'schema_of', 'settings_of', 'made', 'heading', 'as_page',
            'report_page']
 
-# %% ../../nbs/runs/20_report.ipynb #b1f3ce52
+# %% ../../nbs/runs/20_report.ipynb #efbf2a7e
 import json
 from datetime import datetime, timezone
 from io import BytesIO
@@ -28,7 +28,7 @@ from recofm.runs.markup import (
 from .run import tasks
 from ..serving.slices import losses_of
 
-# %% ../../nbs/runs/20_report.ipynb #cb428b4b
+# %% ../../nbs/runs/20_report.ipynb #e6dcd4f7
 titles = dict(auc='AUC', logloss='log loss', accuracy='accuracy', rmse='RMSE',
               mae='MAE')
 smaller_is_better = 'logloss', 'rmse', 'mae'
@@ -43,7 +43,7 @@ def best_simple(report, metric) -> str:
     name = best(known, key=known.get)
     return f'{name} {figure(known[name])}'
 
-# %% ../../nbs/runs/20_report.ipynb #2f01c52c
+# %% ../../nbs/runs/20_report.ipynb #4c0cc04f
 def tile(name, value, beside) -> Html:
     "A figure in large."
     return element('div', element('small', name), element('b', value),
@@ -62,7 +62,7 @@ def tiles(report) -> Html:
         found.append(tile('calibration error', error, 'expected; 0 at best'))
     return element('div', found, class_='tiles')
 
-# %% ../../nbs/runs/20_report.ipynb #206b7f3f
+# %% ../../nbs/runs/20_report.ipynb #b152f853
 def epochs_said(metrics) -> str|None:
     "How many epochs there were, how long they took and why they ended."
     if 'epochs' not in metrics: return None
@@ -88,7 +88,7 @@ def trained(report) -> Html:
         'with': plain(known.get('versions', {})),
         'on': record.get('machine')})
 
-# %% ../../nbs/runs/20_report.ipynb #6a7aff25
+# %% ../../nbs/runs/20_report.ipynb #4889cf50
 def best_of(values, metric) -> int|None:
     "The place of the best of several figures; None where one is none."
     if not np.isfinite(values).all(): return None
@@ -106,7 +106,7 @@ def figure_rows(models, known) -> list:
         rows.append([f'{part} {titles[metric]}', *map(right, cells)])
     return rows
 
-# %% ../../nbs/runs/20_report.ipynb #7a211247
+# %% ../../nbs/runs/20_report.ipynb #522607af
 def figures(report) -> Html:
     "A line a metric, a column a model; the best is marked."
     known = {part: found for part, found in report.metrics.items()
@@ -128,7 +128,7 @@ def beside_the_run(report, known) -> Html:
             for row, m in zip(rows, report.figures)]
     return table_of(['', 'these rows', f'the {part} part of the run'], rows)
 
-# %% ../../nbs/runs/20_report.ipynb #b38c4701
+# %% ../../nbs/runs/20_report.ipynb #f5384435
 def curves(report) -> Html:
     "Loss and metric of both parts by epoch."
     if 'history.csv' not in report.files: return Html()
@@ -144,7 +144,7 @@ def curves(report) -> Html:
     said = f'The best epoch is {history.epoch[best]} of {len(history)}.'
     return markup([element('div', found, class_='pair'), element('p', said)])
 
-# %% ../../nbs/runs/20_report.ipynb #2806fc1a
+# %% ../../nbs/runs/20_report.ipynb #1b987673
 def calibration(report) -> Html:
     "What was met where something was said."
     found = reliability(*report.looked.three)
@@ -172,7 +172,7 @@ def calibration_said(report, found, met) -> list:
         f'Each dot is about {dot}, its whisker two standard errors. Over the '
         f'dots, {met} and prediction are {figure(gap)} apart on the mean.')]
 
-# %% ../../nbs/runs/20_report.ipynb #5acd9235
+# %% ../../nbs/runs/20_report.ipynb #f2a1b1a9
 def slice_name(found) -> Html:
     "A field and its value."
     return markup([shortened(found.field, 24), ' = ',
@@ -191,7 +191,7 @@ def drifting(report, met, beyond=4., most=10) -> Html:
              right(f'{s.apart:+.1f}')] for s in wrong.itertuples()]
     return table_of(['off for', 'rows', 'said', met, right('by errors')], rows)
 
-# %% ../../nbs/runs/20_report.ipynb #411f77f5
+# %% ../../nbs/runs/20_report.ipynb #99e83ca8
 def distribution(report) -> Html:
     "Scores by class; of numbers, predictions beside targets."
     y, p, w = report.looked.three
@@ -207,7 +207,7 @@ def ranking(report) -> Html:
     other = gained if report.looked.clicks else residuals
     return element('div', distribution(report), other(report), class_='pair')
 
-# %% ../../nbs/runs/20_report.ipynb #33bc7e9a
+# %% ../../nbs/runs/20_report.ipynb #07502ab9
 def gained(report) -> Html:
     "The share of positives that the best rows hold."
     at = np.linspace(0, 1, 101)
@@ -219,7 +219,7 @@ def gained(report) -> Html:
     head = 'best', right('positives found'), right('times chance')
     return element('figure', chart.as_svg('gains'), table_of(head, rows))
 
-# %% ../../nbs/runs/20_report.ipynb #028c7d3c
+# %% ../../nbs/runs/20_report.ipynb #f27603cd
 def residuals(report) -> Html:
     "How far off predictions are."
     y, p, w = report.looked.three
@@ -231,7 +231,7 @@ def residuals(report) -> Html:
     head = 'of the rows', 'target less prediction, at most'
     return element('div', drawn, table_of(head, rows))
 
-# %% ../../nbs/runs/20_report.ipynb #424dee7d
+# %% ../../nbs/runs/20_report.ipynb #41cb5a83
 def importance(report, most=200_000, shown=50) -> Html:
     "What the metric loses without each field."
     frame, fields = report.looked.frame, report.artifact.schema.columns
@@ -249,7 +249,7 @@ def importance(report, most=200_000, shown=50) -> Html:
     return markup([table_of(['field', '', right(lost)], rows, 'wide bars'),
                    element('p', said, class_='note')])
 
-# %% ../../nbs/runs/20_report.ipynb #c601ecee
+# %% ../../nbs/runs/20_report.ipynb #4cf5f76d
 def strongest(report, numbers=4 * 10**6) -> Html:
     "How far each two fields move the score, where it is a sum of such."
     frame, model = report.looked.frame, report.artifact.model
@@ -284,7 +284,7 @@ def strongest_list(found, most=8) -> Html|None:
     rows = [[shortened(a), shortened(b), both[a, b]] for a, b in best]
     return table_of(['field', 'with', 'moves by'], rows) if rows else None
 
-# %% ../../nbs/runs/20_report.ipynb #48caf56e
+# %% ../../nbs/runs/20_report.ipynb #dc0b4e58
 def strongest_said(report, rows) -> Html:
     "What the squares mean, and what is not among them."
     unit = 'log-odds' if report.looked.clicks else 'target'
@@ -297,7 +297,7 @@ def strongest_said(report, rows) -> Html:
     apart = f" The score's {' and '.join(more)} is of all fields together."
     return element('p', said + apart * bool(more), class_='note')
 
-# %% ../../nbs/runs/20_report.ipynb #ec2165a5
+# %% ../../nbs/runs/20_report.ipynb #58b38bec
 def worst_slices(report, each=3, most=30) -> Html:
     "Where the loss is largest, of each field."
     y, p, _ = report.looked.three
@@ -313,7 +313,7 @@ def worst_slices(report, each=3, most=30) -> Html:
             'log loss' if clicks else 'RMSE']
     return table_of(head, [whole, *rows])
 
-# %% ../../nbs/runs/20_report.ipynb #ccbbbc69
+# %% ../../nbs/runs/20_report.ipynb #dcaeb2be
 def schema_of(report) -> Html:
     "The columns, and what each learned in training."
     schema = report.artifact.schema
@@ -333,7 +333,7 @@ def settings_of(report) -> Html:
                     element('pre', text)) if text else None
     return markup([pairs_of(known), shown])
 
-# %% ../../nbs/runs/20_report.ipynb #da41274b
+# %% ../../nbs/runs/20_report.ipynb #02cf5e3d
 sections = {
     'What was trained': trained, 'Figures': figures, 'Training': curves,
     'Calibration': calibration, 'Scores': ranking, 'Fields': importance,
@@ -346,7 +346,7 @@ def made(section, report) -> Html:
     except Exception as error: why = one_line(error)
     return element('p', f'This could not be made. {why}', class_='note')
 
-# %% ../../nbs/runs/20_report.ipynb #a146d680
+# %% ../../nbs/runs/20_report.ipynb #3bb5443b
 def heading(report) -> Html:
     "What the page is about."
     n, there = len(report.looked), report.looked.there
@@ -371,7 +371,7 @@ def as_page(report) -> Html:
     title = f'{report.model} predicts {report.artifact.schema.label}'
     return page_of(title, [top, element('nav', links), parts], chart_style)
 
-# %% ../../nbs/runs/20_report.ipynb #b8637bf9
+# %% ../../nbs/runs/20_report.ipynb #5f425f98
 def report_page(
     artifact,        # An `Artifact`
     rows,            # With a target: a table, or what `as_source` takes
