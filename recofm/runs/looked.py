@@ -113,7 +113,7 @@ class Report:
 
     @property
     def rows(self) -> str:
-        return self.called or plain(self.recipe.get('data', 'rows'))
+        return self.called or plain(self.recipe.get('data', ''))
 
     @cached_property
     def figures(self) -> dict:

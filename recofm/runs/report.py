@@ -352,11 +352,11 @@ def heading(report) -> Html:
     n, there = len(report.looked), report.looked.there
     many = f'{n:,} rows' if n == there else (
         f'{n:,} of {there:,} rows, taken evenly')
-    part = f'the {report.part} part of ' * bool(report.part)
+    of = f', the {report.part} part of ' if report.part else ', of '
     label = shortened(report.artifact.schema.label, 60)
     return markup([
         element('h1', f'{report.model} predicts ', label),
-        element('p', f'Looked at: {many}, of {part}',
+        element('p', f'Looked at: {many}', of * bool(report.rows),
                 shortened(report.rows, 120), '.', class_='note')])
 
 def as_page(report) -> Html:
