@@ -1,4 +1,6 @@
 "Recommending to people and of items that training did not have."
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 
@@ -261,6 +263,21 @@ def test_items_of_an_arrow_table_and_of_no_title():
         place = found.items.values.tolist().index(films.film[1])
         assert found.labels[-1] == 'Seven'
         assert found.labels[place] == catalogue.labels[place] == 'Film 1'
+
+def test_a_catalogue_that_was_loaded_alone_can_be_renewed():
+    "As that of `Artifact.load`, where no page with more methods came."
+    said = """
+import pandas as pd
+from recofm.data.schema import Schema
+from recofm.serving.catalogue import Catalogue
+met = pd.DataFrame(dict(user=[1], film=[7]))
+schema = Schema.fit(met, user='user', item='film')
+new = Catalogue.fit(met, schema, None).with_items([dict(film=8)], schema, None)
+print(new.items.values.tolist(), new.with_seen(None, schema).seen.tolist())
+"""
+    done = subprocess.run([sys.executable, '-c', said], capture_output=True,
+                          text=True, timeout=120)
+    assert done.stdout == '[7, 8] []\n', done.stderr
 
 cells = st.one_of(st.none(), st.sampled_from(['x', 'y', 'z']))
 rows_of = st.lists(st.tuples(st.integers(0, 3), cells, cells), min_size=1,
