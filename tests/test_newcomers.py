@@ -178,7 +178,8 @@ def test_what_is_not_told_by_column_is_said():
     assert wars.item.tolist() == expected.item.tolist()
 
 
-@pytest.mark.parametrize('name', ['FM', 'DeepFM'])
+@pytest.mark.parametrize('name', [
+    'FM', pytest.param('DeepFM', marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings('ignore:person. expected values')
 def test_one_by_one_is_as_many_whatever_a_row_tells(name):
     "Crosses of the key, cells for scoring, known keys and histories."
