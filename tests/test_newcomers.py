@@ -3,6 +3,7 @@ import subprocess
 import sys
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from recofm import models
 from recofm.cli import main
+from recofm.cli.earlier import identity_of_run
+from recofm.cli.train import start_of
 from recofm.data import Schema
 from recofm.data.sources import as_source
 from recofm.serving import Artifact, Catalogue
@@ -507,3 +510,12 @@ def test_a_run_says_what_counts_as_seen(rule, tmp_path, capsys):
     with pytest.raises(SystemExit, match='--seen to be .* or a file'):
         main(['train', *map(str, [*words, '--seen', 'some', '--out',
                                   tmp_path/'other'])])
+
+
+def test_a_run_goes_on_from_the_model_that_it_has_noted(folder):
+    "Another one may have taken its folder in between."
+    noted = {'from': identity_of_run(folder/'run')}
+    args = SimpleNamespace(**{'from': str(folder/'run')})
+    assert start_of(args, noted)['start'].catalogue is not None
+    with pytest.raises(ValueError, match='Received another model there mean'):
+        start_of(args, {'from': dict(sha256='0' * 64)})
