@@ -459,10 +459,14 @@ def train_settled(args):
           *differences(record, args.record, args.config)])
     report = {'recipe.toml': recipe_text(args, settings, record).encode()}
     how = report, bool(args.resume), args.keep_every
-    with of_files(args): run(rows, settings, args.out, *how, **start_of(args))
+    start = start_of(args, files)
+    with of_files(args): run(rows, settings, args.out, *how, **start)
 
-def start_of(args) -> dict:
+def start_of(args, files) -> dict:
     "The artifact that the run goes on from, where there is one."
     if not (earlier := getattr(args, 'from')): return {}
     from recofm.serving.artifact import Artifact
-    return dict(start=Artifact.load(earlier))
+    start = Artifact.load(earlier)
+    if identity_of_run(earlier) == files['from']: return dict(start=start)
+    expected = f'Expected --from {earlier} to stay as it is'
+    raise ValueError(f'{expected}. Received another model there meanwhile')
