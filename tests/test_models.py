@@ -25,6 +25,7 @@ def use_and_forget(name):
     model.predict(ids, verbose=0)
 
 
+@pytest.mark.slow
 def test_models_that_are_forgotten_leave_no_graph():
     for name in 'FM', 'NFM': use_and_forget(name)
     before = graphs()

@@ -650,6 +650,7 @@ def test_an_error_with_a_message_is_said_after_an_interrupt(monkeypatch):
     assert 'Expected more room' in mistake('recommend', 'x', '--user', '7')
 
 
+@pytest.mark.slow
 def test_a_signal_when_all_is_done_changes_nothing(parts, tmp_path):
     "TensorFlow takes a second to go."
     with Running(parts, tmp_path/'out', '--epochs', 1) as run:

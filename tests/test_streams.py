@@ -267,6 +267,7 @@ def test_two_runs_of_one_seed_are_equal_and_so_is_the_cache(
         for x, y in zip(found[0], other): np.testing.assert_array_equal(x, y)
 
 
+@pytest.mark.slow
 def test_a_stream_is_gone_on_with(files, schema, tmp_path):
     import keras
     from recofm.training.resuming import Resume
@@ -538,6 +539,7 @@ def test_the_order_does_not_depend_on_the_groups(files, schema):
         equal(epoch_of(stream, 5, 2, most), expected)
 
 
+@pytest.mark.slow
 def test_a_callback_of_each_batch_changes_nothing(files, schema):
     import keras
     found = []
@@ -702,7 +704,8 @@ def test_a_known_data_set_is_not_streamed():
         check_streamed(Namespace(stream=True), ['ml-1m'])
 
 
-@pytest.mark.parametrize('weight', [None, 'w'])
+@pytest.mark.parametrize('weight', [
+    'w', pytest.param(None, marks=pytest.mark.slow)])
 def test_classes_that_count_alike_are_learned_as_in_memory(weight, tmp_path):
     from recofm.data.weights import balanced
     weighed = frame.assign(w=np.arange(3_000) % 7 + .5)

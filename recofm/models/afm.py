@@ -10,7 +10,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 from fastcore.basics import patch
-from itertools import combinations
 from keras.layers import Dense
 from keras.saving import register_keras_serializable
 from ..data.fields import check_count, common_dim

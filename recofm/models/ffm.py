@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from fastcore.basics import patch
 from ..data.fields import common_dim
+from ..data.inputs import slot_fields
 from ..layers.interaction import pairs
 from ..layers.table import Table, field_sums
 from .recommender import Recommender

@@ -11,10 +11,9 @@ import numpy as np
 import tensorflow as tf
 from ..data.inputs import check_inputs, slot_fields
 from ..layers.internals import check_process
-from ..layers.table import ids_known
 from .linear import LR
 from .recommender import Recommender
-from .terms import still_holds
+from .terms import still_holds, traced_on
 
 # %% ../../nbs/models/18_sides.ipynb #5a21cecd
 def slots_of(
@@ -57,21 +56,18 @@ def splits(self:Recommender) -> bool:
 @patch
 def _side_scorer(self:Recommender, inputs, side, method):
     "What a method says of one side, for inputs of this form, traced once."
-    open_rows = lambda a: tf.TensorSpec((None, a.shape[1]), a.dtype)
-    spec = tf.nest.map_structure(open_rows, inputs)
     def parts(x):
         found = getattr(self, method)(one_side(x, self.fields, side), side)
         number, *others = [tf.cast(a, self.variable_dtype) for a in found]
         return number[:, 0], *others
-    traced = tf.function(parts, input_signature=[spec], autograph=False)
-    with ids_known(): return traced.get_concrete_function()
+    return traced_on(parts, inputs)
 
 @patch
 def _of_side(self:Recommender, inputs, side, method) -> tuple:
     "What a method says of one side, as arrays."
     check_process()
     inputs = check_inputs(inputs, self.fields)
-    known, key = vars(self).setdefault('side_scorers', {}), (
+    known, key = vars(self).setdefault('traced', {}), (
         type(inputs), side, method)
     if key not in known: known[key] = self._side_scorer(inputs, side, method)
     return tuple(part.numpy() for part in known[key](inputs))
@@ -123,7 +119,7 @@ def meet(self:Recommender,
 ) -> np.ndarray:
     "The logits of users with items by what is known of each side, (n,)."
     check_process()
-    known = vars(self).setdefault('side_scorers', {})
+    known = vars(self).setdefault('traced', {})
     if 'meet' not in known:
         open_rows = lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype)
         spec = [tuple(map(open_rows, parts)) for parts in (user, item)]

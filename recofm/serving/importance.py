@@ -43,7 +43,8 @@ def importance(self:Artifact,
     "What each field is worth: its mean loss of AUC, or rise of RMSE."
     schema, rng = self.schema, np.random.default_rng(seed)
     repeats = check_count('importance', 'repeats', repeats)
-    x, y, weights = schema.inputs(rows), schema.target(rows), schema.weights(rows)
+    x, y = schema.inputs(rows), schema.target(rows)
+    weights = schema.weights(rows)
     clicks = schema.mean_and_scale is None
     def quality(x):
         p = outputs(self.model, x)
