@@ -10,6 +10,7 @@ whole = parser()
 commands = whole.commands
 needed = dict(train=[], infer=[], recommend=['run', '--user', '1'],
               similar=['run', '--item', '1'],
+              compare=['run', 'run2'], models=[], data=[],
               explain=['run', '--user', '1', '--item', '1'],
               export=['run', '--out', 'served'])
 flags = [(name, flag) for name, command in commands.items()

@@ -85,9 +85,11 @@ def parser():
     "What the command line understands, an `ArgumentParser`."
     from recofm.cli.predict import (
         add_evaluate, add_predict, evaluate, predict)
+    from recofm.cli.compare import add_compare, compare
     from recofm.cli.explain import explain
     from recofm.cli.export import export
     from recofm.cli.infer import add_infer, infer
+    from recofm.cli.lists import add_models, data, models
     from recofm.cli.recommend import recommend, similar
     from recofm.cli.report import add_report, report
     from recofm.cli.train import train
@@ -106,7 +108,10 @@ def parser():
         asking = add_command(commands, command)
         add_folder(asking)
         add(asking)
+    add_compare(add_command(commands, compare))
     add_export(add_command(commands, export))
+    add_models(add_command(commands, models))
+    add_command(commands, data)
     return p
 
 def add_train(parser):
