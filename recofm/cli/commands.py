@@ -92,6 +92,7 @@ def parser():
     from recofm.cli.lists import add_models, data, models
     from recofm.cli.recommend import recommend, similar
     from recofm.cli.report import add_report, report
+    from recofm.cli.search import add_search, search
     from recofm.cli.train import train
     about = 'Factorization machines: train one on a table, and ask it.'
     p = parser_class()('recofm', description=about, allow_abbrev=False)
@@ -100,6 +101,7 @@ def parser():
     p.commands = commands.choices
     add_train(add_command(commands, train))
     add_infer(add_command(commands, infer))
+    add_search(add_command(commands, search))
     add_recommend(add_command(commands, recommend))
     add_similar(add_command(commands, similar))
     add_explain(add_command(commands, explain))

@@ -91,14 +91,15 @@ def asked_together(artifacts: dict, rows, names):
     from recofm.serving.predictions import opened_rows
     first = next(iter(artifacts.values()))
     source, schema, found = opened_rows(first, rows), first.schema, []
-    read = [n for a in artifacts.values() for n in inputs_read(a.schema, source)]
+    read = [n for a in artifacts.values()
+            for n in inputs_read(a.schema, source)]
     more = [n for n in (schema.label, schema.weight, *names) if n]
     check_names(source.names, more)
     for batch, about in batches_of(source, [*dict.fromkeys([*read, *more])]):
         with among_rows(*about):
             weight = schema.weights(batch)
-            part = dict(target=schema.target(batch), weight=1. if weight is None
-                        else weight)
+            part = dict(target=schema.target(batch), weight=1.)
+            if weight is not None: part['weight'] = weight
             for name, a in artifacts.items(): part[name] = a.predict(batch)
         for n in names: part[f'by {n}'] = batch[n].to_pandas().astype(str)
         found.append(pd.DataFrame(part))

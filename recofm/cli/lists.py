@@ -15,7 +15,7 @@ from ..runs.settings import model_pages
 
 # %% ../../nbs/cli/38_lists.ipynb #c7aa3827
 def class_of(name: str) -> tuple:
-    "The class of a model as it is written: its tree, and the lines of its file."
+    "The class of a model as it is written: its tree, its file's lines."
     pages = model_pages()
     if name not in pages:
         expected = f"Expected one of the models {', '.join(pages)}"
@@ -59,7 +59,8 @@ def data(args):
     from recofm.cli.train import data_sets
     from recofm.datasets.layouts import layouts
     known = dict(libffm='a line of label and field:index:value')
-    known |= {name: layout.about for name, layout in layouts.items()}
+    known |= {name: layout.about.rstrip(',') for name, layout
+              in layouts.items()}
     print(table([
         *((f'--data {n}', 'MovieLens, fetched when it is first asked for')
           for n in data_sets),
