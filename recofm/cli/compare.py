@@ -82,7 +82,7 @@ def import_own(folder, model):
 
 # %% ../../nbs/cli/36_compare.ipynb #ae96c0e5
 def asked_together(artifacts: dict, rows, names):
-    "A frame: target, weight, a prediction of each model, and columns of the rows."
+    "A frame: target, weight, each model's prediction, columns of the rows."
     import pandas as pd
     from recofm.data.schema import batches_of
     from recofm.data.sources import among_rows
