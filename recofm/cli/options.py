@@ -114,6 +114,7 @@ learning_options = (
            in_recipe=False),
     Option('keep_every', float, 'MINUTES', 'keep a state for --resume '
            'within long epochs, too', in_recipe=False),
+    Option('no_report', bool, '', 'leave out report.html', in_recipe=False),
     Option('config', str, 'FILE', 'a recipe in TOML; the command line wins',
            in_recipe=False),
     Option('dim', int, 'N', 'length of the vectors', 16),

@@ -8,7 +8,7 @@ __all__ = ['films', 'data_sets', 'targets', 'first_arguments', 'part_options', '
            'all_settled', 'settings_of', 'wanted_numbers', 'files_of', 'lies_there', 'check_there', 'check_files',
            'liked', 'read', 'streamed', 'all_rows', 'identities', 'sizes_of', 'record_now', 'settings_then',
            'overridden', 'tell', 'check_taken', 'checked', 'check_outside', 'recipe_text', 'saved_when', 'last_word',
-           'explained', 'of_files', 'train', 'train_settled', 'start_of']
+           'explained', 'of_files', 'train', 'train_settled', 'page_of', 'start_of']
 
 # %% ../../nbs/cli/20_train.ipynb #886e7b2a
 import os
@@ -459,8 +459,14 @@ def train_settled(args):
           *differences(record, args.record, args.config)])
     report = {'recipe.toml': recipe_text(args, settings, record).encode()}
     how = report, bool(args.resume), args.keep_every
-    start = start_of(args, files)
-    with of_files(args): run(rows, settings, args.out, *how, **start)
+    more = start_of(args, files) | page_of(args)
+    with of_files(args): run(rows, settings, args.out, *how, **more)
+
+def page_of(args) -> dict:
+    "What makes the page about the run, where one is wanted."
+    if args.no_report: return {}
+    from recofm.runs.report import report_page
+    return dict(page=report_page)
 
 def start_of(args, files) -> dict:
     "The artifact that the run goes on from, where there is one."

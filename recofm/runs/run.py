@@ -11,7 +11,7 @@ __all__ = ['tasks', 'part_names', 'model_class', 'Task', 'squared_error', 'check
            'in_memory', 'measure', 'curves', 'drawn', 'metrics_of', 'ended', 'as_bytes', 'files', 'progressive_in',
            'begun_files', 'tried_fields', 'check_arguments', 'check_own', 'check_all', 'prepared', 'catalogue_of',
            'all_of', 'with_rule', 'fingerprint_of', 'state_about', 'state_file', 'introduced', 'where_from', 'stopped',
-           'reported', 'as_text', 'put_beside', 'shown_place', 'saved_line', 'run']
+           'reported', 'paged', 'as_text', 'put_beside', 'shown_place', 'saved_line', 'run']
 
 # %% ../../nbs/runs/10_run.ipynb #dba43b19
 import hashlib
@@ -778,14 +778,26 @@ def stopped(broken, history, place=None, epochs=None):
     return type(broken)(said)
 
 # %% ../../nbs/runs/10_run.ipynb #9ffdd590
-def reported(artifact, parts, batches, settings, history, broken=None):
+def reported(artifact, parts, batches, settings, history, broken=None,
+             page=None, known={}):
     "Measure the saved model and print its figures; the table, and the files."
     table, failed = measure(artifact.model, artifact.schema, parts,
                             settings.task, batches)
     seconds = f'{history.seconds.sum():.0f} s of training'
     print(f'\n{len(history)} epochs, {seconds}\n\n{as_text(table)}')
     for name, why in failed.items(): print(f'\nwithout {name}: {why}')
-    return table, files(table, history, settings, failed, broken)
+    written = files(table, history, settings, failed, broken)
+    if page: written |= paged(page, artifact, parts, known | written)
+    return table, written
+
+def paged(page, artifact, parts, found) -> dict:
+    "The page about a run; or its metrics, which then say why there is none."
+    part = 'test' if 'test' in parts else 'valid'
+    try: return {'report.html': page(artifact, parts[part], found, part)}
+    except Exception as error: why = {'report.html': one_line(error)}
+    metrics = json.loads(found['metrics.json'])
+    metrics['failed'] = metrics.get('failed', {}) | why
+    return {'metrics.json': as_bytes(metrics)}
 
 def as_text(table) -> str:
     "The table for a terminal: a line a metric, a column a model."
@@ -806,7 +818,8 @@ def shown_place(place, out, wished) -> str:
 
 def saved_line(place, names) -> str:
     "Where the model lies, and what beside it."
-    first = 'metrics.json', 'history.csv', 'curves.png', 'settings.json'
+    first = ('report.html', 'metrics.json', 'history.csv', 'curves.png',
+             'settings.json')
     names = [n for n in first if n in names] + sorted(set(names) - {*first})
     listed = ', '.join(['the model with its schema', *names])
     return fill(listed, 80, initial_indent=f'Saved in {place}: ',
@@ -820,7 +833,8 @@ def run(
     report: dict=None,        # More files for it, from name to bytes
     resume: bool=False,       # Whether to go on with a run that was cut off
     keep_every=None,          # Minutes between states in an epoch; None: none
-    start: Artifact=None      # That the run goes on from; None: a new model
+    start: Artifact=None,     # That the run goes on from; None: a new model
+    page: Callable=None       # Makes `report.html`, as `report_page` does
 ) -> tuple[Artifact, pd.DataFrame]:
     "Split, fit, train, save and measure: the artifact, a table of metrics."
     check_all(settings, out)
@@ -839,7 +853,7 @@ def run(
         known = begun_files(history, settings) | (report or {})
         place = artifact.save_somewhere(out, known)
         table, written = reported(artifact, parts, batches, settings, history,
-                                  broken)
+                                  broken, page, known)
         put_beside(place, written, state)
         shutil.rmtree(space/'cache', ignore_errors=True)
     shown = shown_place(place, out, wished)

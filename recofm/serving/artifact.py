@@ -85,7 +85,7 @@ pages_of = dict(
     neighbours='importance', pair_strength='importance',
     predict_to='predictions', evaluate='predictions', similar='similar',
     recommend='recommend', recommend_many='many', export='export',
-    instances='export')
+    instances='export', slices='slices')
 
 def later(artifact, name):
     "The method that a later page brings; an `AttributeError` where none does."
