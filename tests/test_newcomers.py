@@ -62,7 +62,7 @@ def cost(artifact, row, strength=.3):
     return losses + strength / 2 * (z**2).sum()
 
 
-quick = 'LR', 'FM', 'GMF', 'FFM', 'HOFM', 'DeepFM', 'WideDeep'
+quick = 'LR', 'FM', 'FFM', 'DeepFM'
 slow = [pytest.param(n, marks=pytest.mark.slow)
         for n in models.family if n not in quick]
 
@@ -101,7 +101,9 @@ def test_fold_in_of_scores_is_in_the_targets_unit():
     np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize('name', ['FM', 'DeepFM', 'FinalMLP', 'Poly2', 'LR'])
+@pytest.mark.parametrize('name', ['FM', 'DeepFM', *(
+    pytest.param(n, marks=pytest.mark.slow)
+    for n in ('FinalMLP', 'Poly2', 'LR'))])
 def test_a_stranger_is_recommended_what_rows_would_score(name):
     artifact = artifact_of(name)
     told = dict(row=dict(city='B'), context=dict(device='phone'), k=40)
