@@ -101,3 +101,18 @@ def test_every_value_is_known_afterwards():
     assert grown.fields[0].size > schema.fields[0].size
     assert (schema.inputs(asked)['ids'][:, 0] == 0).all()
     assert (grown.inputs(asked)['ids'][:, 0] > 0).all()
+
+
+@pytest.mark.parametrize('name', said)
+@pytest.mark.filterwarnings('ignore:Field .*rows hold more than')
+def test_a_run_goes_on_from_the_columns_that_it_asked_for(name):
+    "What fitting finds is no difference; what is asked otherwise is one."
+    from recofm.data.schema import asked_columns
+    from recofm.runs.warm_start import check_column
+    words = dict(user='user', item='film', dim=4, **said[name][0])
+    own = Schema.fit(table, 'liked', **words)
+    asked = asked_columns(words)
+    for one, there in zip(asked, own.columns): check_column(one, there)
+    other = asked_columns(words | dict(min_count=2))[0]
+    with pytest.raises(ValueError, match="min_count 1 of 'user', as in the"):
+        check_column(other, own.columns[0])

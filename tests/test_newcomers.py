@@ -1,14 +1,20 @@
 "Recommending to people and of items that training did not have."
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings, strategies as st
 from recofm import models
 from recofm.cli import main
+from recofm.cli.earlier import identity_of_run
+from recofm.cli.train import start_of
 from recofm.data import Schema
 from recofm.data.sources import as_source
 from recofm.serving import Artifact, Catalogue
@@ -56,7 +62,7 @@ def cost(artifact, row, strength=.3):
     return losses + strength / 2 * (z**2).sum()
 
 
-quick = 'LR', 'FM', 'GMF', 'FFM', 'HOFM', 'DeepFM', 'WideDeep'
+quick = 'LR', 'FM', 'FFM', 'DeepFM'
 slow = [pytest.param(n, marks=pytest.mark.slow)
         for n in models.family if n not in quick]
 
@@ -95,7 +101,9 @@ def test_fold_in_of_scores_is_in_the_targets_unit():
     np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize('name', ['FM', 'DeepFM', 'FinalMLP', 'Poly2', 'LR'])
+@pytest.mark.parametrize('name', ['FM', 'DeepFM', *(
+    pytest.param(n, marks=pytest.mark.slow)
+    for n in ('FinalMLP', 'Poly2', 'LR'))])
 def test_a_stranger_is_recommended_what_rows_would_score(name):
     artifact = artifact_of(name)
     told = dict(row=dict(city='B'), context=dict(device='phone'), k=40)
@@ -140,6 +148,142 @@ def test_what_nobody_knows_is_named_and_counts_as_unknown():
         expected = artifact.recommend('p01')
     assert len(found) == len(expected)
 
+
+def test_a_history_may_come_from_anything_that_goes_through_once():
+    artifact, keys = artifact_of('FM'), films.film[:3].tolist()
+    expected = artifact.recommend(history=keys, k=40)
+    assert len(expected) == 37
+    for told in iter(keys), (k for k in keys), films.film[:3], [*keys, *keys]:
+        found = artifact.recommend(history=told, k=40)
+        pd.testing.assert_frame_equal(found, expected)
+    twice = artifact.fold_in([keys[0], str(keys[0])])
+    np.testing.assert_array_equal(twice, artifact.fold_in(keys[:1]))
+
+
+@pytest.mark.parametrize('told, said', [
+    (5, 'Expected a history of keys, or of targets by key'),
+    ({2**53 + 1: 'good'}, "Received 'good' of 9007199254740993"),
+    ({2**53 + 1: 1, str(2**53 + 1): 1}, 'Expected one target of each item')])
+def test_what_is_no_history_is_said(told, said):
+    with pytest.raises(ValueError, match=said):
+        artifact_of('FM').recommend(history=told)
+
+
+def test_what_is_not_told_by_column_is_said():
+    artifact = artifact_of('LR')
+    for name in 'row', 'context', 'where':
+        user = None if name == 'row' else 'p01'
+        with pytest.raises(ValueError, match=f'{name}= to be a dictionary by'):
+            artifact.recommend(user, **{name: 'city=A'})
+    of_row = artifact.recommend(row=pd.Series(dict(city='A')), k=3)
+    of_dict = artifact.recommend(row=dict(city='A'), k=3)
+    pd.testing.assert_frame_equal(of_row, of_dict)
+    wars = artifact.recommend('p01', where=dict(genres=iter(['War'])), k=40)
+    expected = artifact.recommend('p01', where=dict(genres='War'), k=40)
+    assert wars.item.tolist() == expected.item.tolist()
+
+
+@pytest.mark.parametrize('name', [
+    'FM', pytest.param('DeepFM', marks=pytest.mark.slow)])
+@pytest.mark.filterwarnings('ignore:person. expected values')
+def test_one_by_one_is_as_many_whatever_a_row_tells(name):
+    "Crosses of the key, cells for scoring, known keys and histories."
+    own = Schema.fit(
+        met, target='liked', user=['person', 'city', 'both'], dim=3,
+        context='device', item=['film', 'genres'], multi='genres',
+        cross=dict(both='person,city'), at_scoring=dict(city='B'))
+    artifact = artifact_of(name, own, Catalogue.fit(met, own))
+    keys = films.film.tolist()
+    told = [(dict(person='new', city='A'), keys[:2]),
+            (dict(person='p03', city='A'), {keys[5]: 0}),
+            (dict(person='p03', city='A'), None), (dict(person=None), [])]
+    for row, history in told:
+        one = artifact.recommend(row=row, history=history, k=40)
+        many = artifact.recommend_many(pd.DataFrame([row]), k=40,
+                                       history=[history])
+        assert many.item.tolist() == one.item.tolist()
+        np.testing.assert_allclose(many.score, one.score, rtol=1e-6)
+        met_before = met.film[met.person == row['person']]
+        assert not set(met_before) & set(one.item)
+    rows, histories = zip(*told[:3])
+    together = artifact.recommend_many(pd.DataFrame([*rows]), k=40,
+                                       history=[*histories])
+    assert together.user.tolist() == ['new'] * 38 + ['p03'] * (
+        len(together) - 38)
+    alone = artifact.recommend(row=rows[2], k=40)
+    assert together.item[-len(alone):].tolist() == alone.item.tolist()
+
+
+def test_cells_of_histories_as_tables_have_them():
+    "Numbers alone, pairs as a Parquet file's, stars in words."
+    artifact, (a, b) = artifact_of('FM'), films.film[:2].tolist()
+    cities = pd.DataFrame(dict(city=['A', 'B']))
+    def lists(*cells, artifact=artifact):
+        found = artifact.recommend_many(cities, k=40, history=[*cells])
+        return found.drop(columns='label')
+    expected = lists([a], {b: 0})
+    assert len(expected) == 78
+    for cells in ((a, [(b, 0.)]), (str(a), f'{b}=0'), ((a,), {b: 0, a: None}),
+                  (np.int64(a), pd.Series({b: 0}).to_dict())):
+        pd.testing.assert_frame_equal(lists(*cells), expected)
+    for cell, said in (7, 'Received 7'), (b'7', "b'7'"), (f'{a}=4', '4.0 of'):
+        with pytest.raises(ValueError, match=f'history of row 1: .*{said}'):
+            lists(None, cell)
+    stars = met.assign(liked=3 + met.liked)
+    of_stars = Schema.fit(stars, target='liked', user=['person', 'city'],
+                          item=['film', 'genres'], multi='genres', dim=3)
+    rated = artifact_of('FM', of_stars, Catalogue.fit(stars, of_stars),
+                        output_activation=None)
+    rated.model.set_target(*of_stars.mean_and_scale)
+    found = lists(f'{a}=4|{b}=3', None, artifact=rated)
+    expected = lists({a: 4, b: 3}, None, artifact=rated)
+    pd.testing.assert_frame_equal(found, expected)
+    with pytest.raises(ValueError, match='row 0: expected a target of each'):
+        lists(f'{a}=4|{b}', None, artifact=rated)
+
+
+def test_strangers_are_rows_of_any_table():
+    artifact, rows = artifact_of('LR'), [dict(city='A'), dict(city='B')]
+    expected = artifact.recommend_many(pd.DataFrame(rows), k=3)
+    for table in rows, pa.Table.from_pylist(rows):
+        found = artifact.recommend_many(table, k=3)
+        pd.testing.assert_frame_equal(found, expected)
+
+
+def test_long_keys_as_text_stay_what_they_are_beside_gaps():
+    "As floats, 2**53 + 1 would be the key of its neighbour."
+    a, b = films.film[:2]
+    person = met.person[met.film == a].iloc[0]
+    told = pd.DataFrame(dict(person=[person, person, None],
+                             film=[str(a), None, str(b)]))
+    found = catalogue.with_seen(told, schema)
+    assert catalogue.items.values[found.seen].tolist() == [a]
+    read = catalogue.with_seen(as_source(pa.Table.from_pandas(told)), schema)
+    assert read.seen.tolist() == found.seen.tolist()
+
+
+def test_items_of_an_arrow_table_and_of_no_title():
+    new = films[:2].assign(film=[7, films.film[1]], title=['Seven', None])
+    for rows in new, pa.Table.from_pandas(new), new.to_dict('records'):
+        found = catalogue.with_items(rows, schema)
+        place = found.items.values.tolist().index(films.film[1])
+        assert found.labels[-1] == 'Seven'
+        assert found.labels[place] == catalogue.labels[place] == 'Film 1'
+
+def test_a_catalogue_that_was_loaded_alone_can_be_renewed():
+    "As that of `Artifact.load`, where no page with more methods came."
+    said = """
+import pandas as pd
+from recofm.data.schema import Schema
+from recofm.serving.catalogue import Catalogue
+met = pd.DataFrame(dict(user=[1], film=[7]))
+schema = Schema.fit(met, user='user', item='film')
+new = Catalogue.fit(met, schema, None).with_items([dict(film=8)], schema, None)
+print(new.items.values.tolist(), new.with_seen(None, schema).seen.tolist())
+"""
+    done = subprocess.run([sys.executable, '-c', said], capture_output=True,
+                          text=True, timeout=120)
+    assert done.stdout == '[7, 8] []\n', done.stderr
 
 cells = st.one_of(st.none(), st.sampled_from(['x', 'y', 'z']))
 rows_of = st.lists(st.tuples(st.integers(0, 3), cells, cells), min_size=1,
@@ -284,6 +428,47 @@ def test_items_that_came_later_need_no_settings_but_a_catalogue(
         main(['recommend', str(folder/'bare'), *words])
 
 
+def test_stars_of_strangers_from_a_file(folder, tmp_path, capsys):
+    stars = met.assign(liked=3 + met.liked)
+    of_stars = Schema.fit(stars, target='liked', user=['person', 'city'],
+                          item=['film', 'genres'], multi='genres', dim=3)
+    rated = artifact_of('FM', of_stars, Catalogue.fit(stars, of_stars),
+                        output_activation=None)
+    rated.model.set_target(*of_stars.mean_and_scale)
+    rated.save(tmp_path/'run', {'settings.json': b'{"task": "rating"}'})
+    key, out = films.film[0], tmp_path/'lists.csv'
+    (tmp_path/'new.csv').write_text(f'city,stars\nA,{key}=4\nB,\n')
+    printed(capsys, tmp_path, '--rows', tmp_path/'new.csv', '--history',
+            'stars', '--out', out, '-k', 3)
+    first = rated.recommend(row=dict(city='A'), history={key: 4}, k=3)
+    assert pd.read_csv(out).item[:3].tolist() == first.item.tolist()
+    said = refused(capsys, tmp_path, '--history', f'{key}=')
+    assert 'Expected --history KEY=RATING, such as 50=4' in said
+
+
+def test_no_file_that_is_read_is_written(folder, capsys):
+    file = folder/'strangers.csv'
+    file.write_text('city\nA\n')
+    for words in (['--rows', file], ['--user', 'p01', '--items', file],
+                  ['--user', 'p01', '--new-items', file]):
+        said = refused(capsys, folder, *words, '--out', file)
+        assert 'Expected --out to be another file than those' in said
+    assert file.read_text() == 'city\nA\n'
+
+
+def test_what_is_wrong_with_new_items_names_the_file(folder, capsys):
+    file = folder/'wrong.csv'
+    words = '--user', 'p01', '--new-items', file
+    file.write_text('film,genres\n5,War\n')
+    assert f"{file}: The table lacks 'year'" in refused(capsys, folder, *words)
+    file.write_text('film,genres,year\n5,War,2000\n,War,2001\n')
+    said = refused(capsys, folder, *words)
+    assert "each row of 'film'. Received none in row 1" in said
+    file.write_text(f'film,genres,year\n{films.film[0]},War,2000\n')
+    words = '--row', 'city=A', *words[2:]
+    text = printed(capsys, folder, *words, '--items', films.film[0])
+    assert 'Film 0' in text
+
 @pytest.mark.parametrize('words, said', [
     (['--user', 'p01', '--context', 'device=phnoe'], "Received 'phnoe'"),
     (['--user', 'p01', '--context', 'device=phone,hour=1'],
@@ -294,6 +479,8 @@ def test_items_that_came_later_need_no_settings_but_a_catalogue(
     (['--history', f'{2**53 + 1}=7'], 'a target from 0 to 1. Received 7.0'),
     (['--user', 'p01', '--where', 'genres=Noir'], "Received 'Noir'"),
     (['--user', 'p01', '--where', 'year=1990'], 'Expected a condition on one'),
+    (['--user', 'p01', '--items', 'x.csv'], 'or a file that is there'),
+    (['--history', '5=1', '5=0'], "one target of '5'. Received '5=0', too"),
     (['--user', 'p01', '--items', 'x'], 'key of a known item, a whole number'),
     (['--user', 'p01', '--history', '7'], 'Received --user and --row or'),
     (['--rows', 'nowhere.csv', '--out', 'lists.csv'], 'nowhere.csv'),
@@ -325,3 +512,12 @@ def test_a_run_says_what_counts_as_seen(rule, tmp_path, capsys):
     with pytest.raises(SystemExit, match='--seen to be .* or a file'):
         main(['train', *map(str, [*words, '--seen', 'some', '--out',
                                   tmp_path/'other'])])
+
+
+def test_a_run_goes_on_from_the_model_that_it_has_noted(folder):
+    "Another one may have taken its folder in between."
+    noted = {'from': identity_of_run(folder/'run')}
+    args = SimpleNamespace(**{'from': str(folder/'run')})
+    assert start_of(args, noted)['start'].catalogue is not None
+    with pytest.raises(ValueError, match='Received another model there mean'):
+        start_of(args, {'from': dict(sha256='0' * 64)})

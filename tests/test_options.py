@@ -8,8 +8,9 @@ from recofm.datasets.synthetic import planted
 
 whole = parser()
 commands = whole.commands
-needed = dict(train=[], infer=[], recommend=['run', '--user', '1'],
+needed = dict(train=[], infer=[], search=[], recommend=['run', '--user', '1'],
               similar=['run', '--item', '1'],
+              compare=['run', 'run2'], models=[], data=[],
               explain=['run', '--user', '1', '--item', '1'],
               export=['run', '--out', 'served'])
 flags = [(name, flag) for name, command in commands.items()
@@ -41,7 +42,7 @@ def test_an_empty_word_is_none(capsys):
     for command, flag in flags:
         option = all_options().get(flag[2:].replace('-', '_'))
         if option and (option.kind is list or option.empty): continue
-        if flag in ('--context', '--keep', '--by'): continue
+        if flag in ('--context', '--keep', '--by', '--try'): continue
         told = refused(capsys, command, *needed.get(command, ['run']),
                        flag, '')
         assert f"Expected {flag} with a value. Received ''" in told

@@ -85,11 +85,14 @@ def parser():
     "What the command line understands, an `ArgumentParser`."
     from recofm.cli.predict import (
         add_evaluate, add_predict, evaluate, predict)
+    from recofm.cli.compare import add_compare, compare
     from recofm.cli.explain import explain
     from recofm.cli.export import export
     from recofm.cli.infer import add_infer, infer
+    from recofm.cli.lists import add_models, data, models
     from recofm.cli.recommend import recommend, similar
     from recofm.cli.report import add_report, report
+    from recofm.cli.search import add_search, search
     from recofm.cli.train import train
     about = 'Factorization machines: train one on a table, and ask it.'
     p = parser_class()('recofm', description=about, allow_abbrev=False)
@@ -98,6 +101,7 @@ def parser():
     p.commands = commands.choices
     add_train(add_command(commands, train))
     add_infer(add_command(commands, infer))
+    add_search(add_command(commands, search))
     add_recommend(add_command(commands, recommend))
     add_similar(add_command(commands, similar))
     add_explain(add_command(commands, explain))
@@ -106,7 +110,10 @@ def parser():
         asking = add_command(commands, command)
         add_folder(asking)
         add(asking)
+    add_compare(add_command(commands, compare))
     add_export(add_command(commands, export))
+    add_models(add_command(commands, models))
+    add_command(commands, data)
     return p
 
 def add_train(parser):

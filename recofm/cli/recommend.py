@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['settings_in', 'learned_ratings', 'in_words', 'check_folder', 'check_out', 'check_who', 'history_of', 'conditions',
-           'asked_for', 'write_lists', 'table_of', 'keys_in', 'key_names', 'among', 'with_new', 'typed', 'recommend',
-           'lists_for', 'written', 'print_lists', 'similar']
+           'check_unread', 'asked_for', 'write_lists', 'table_of', 'keys_in', 'is_file', 'key_names', 'among',
+           'with_new', 'typed', 'recommend', 'lists_for', 'written', 'print_lists', 'similar']
 
 # %% ../../nbs/cli/30_recommend.ipynb #550bb4bf
 import warnings
@@ -14,7 +14,7 @@ from pathlib import Path
 from .ends import quiet
 from .options import pairs_of
 from ..data.fields import check_count
-from ..data.files import read_json
+from ..data.files import read_json, reading
 from ..data.written import table_kind, write_batches
 from ..serving.folder import current, is_artifact
 
@@ -70,16 +70,14 @@ def check_who(args):
 def history_of(words, folder):
     "Keys that were liked, or from keys to targets; None: none were told."
     if not words: return None
-    if not any('=' in word for word in words) and not learned_ratings(folder):
-        return words
-    found = {}
-    for word in words:
-        key, sign, target = word.rpartition('=')
-        try: found[key if sign else word] = float(target) if sign else 1.
-        except ValueError: found[word] = 1.
-        if sign or not learned_ratings(folder): continue
+    from recofm.serving.asked import targets_in        # imports pandas
+    ratings = learned_ratings(folder)
+    found = targets_in(words, None if ratings else 1.)
+    if not ratings: return found
+    for key in found:
+        if isinstance(found, dict) and found[key] is not None: continue
         expected = 'Expected --history KEY=RATING, such as 50=4'
-        raise ValueError(f'{expected}. Received {word!r}')
+        raise ValueError(f'{expected}. Received {key!r}')
     return found
 
 def conditions(words) -> dict:
@@ -89,6 +87,16 @@ def conditions(words) -> dict:
         (name, value), = pairs_of([word], '--where', 'genres=Comedy').items()
         found.setdefault(name, []).append(value)
     return found
+
+def check_unread(args):
+    "A `ValueError` where the file to be written is one of those read."
+    read = [*(args.items or []), *(args.exclude or []), args.rows,
+            args.new_items]
+    for file in filter(None, read):
+        if not args.out or not Path(file).is_file(): continue
+        if Path(file).resolve() != Path(args.out).resolve(): continue
+        expected = 'Expected --out to be another file than those that are read'
+        raise ValueError(f'{expected}. Received {str(args.out)!r} for both')
 
 def asked_for(args) -> dict:
     "What was told in words, where a question can be asked at all."
@@ -104,6 +112,7 @@ def asked_for(args) -> dict:
         expected = '--diversity must lie in [0, 1]'
         raise ValueError(f'{expected}. Received: {args.diversity:g}')
     if args.out is not None: check_out(args.out)
+    check_unread(args)
     if (args.all or args.rows) and not args.out:
         expected = 'Expected --out FILE.csv or FILE.parquet'
         raise ValueError(f'{expected} with --all or --rows. Received none')
@@ -136,12 +145,19 @@ def table_of(file, artifact, side):
 def keys_in(words, artifact):
     "Keys of items that were typed, or those in a file; None: none."
     if not words: return None
-    if len(words) > 1 or not Path(words[0]).is_file(): return words
+    if len(words) > 1 or not is_file(words[0]): return words
     _, key = key_names(artifact)
     frame = table_of(words[0], artifact, 'item')
     if key in frame: return frame[key].dropna().tolist()
     expected = f'{words[0]}: expected a column {key!r}'
     raise ValueError(f'{expected}. Received {[*map(str, frame.columns)]}')
+
+def is_file(word) -> bool:
+    "Whether it names a table; a `ValueError` where none is there."
+    from recofm.data.tables import is_table
+    if Path(word).is_file() or not is_table(word): return Path(word).is_file()
+    expected = 'Expected keys of items, or a file that is there'
+    raise ValueError(f'{expected}. Received {word!r}')
 
 def key_names(artifact):
     "The names of the columns of users' and of items' keys."
@@ -162,7 +178,8 @@ def with_new(artifact, args):
         args.new_items, artifact, 'item')
     label = settings_in(args.folder).get('label')
     label = label if label in rows else None
-    catalogue = known.with_items(rows, artifact.schema, label)
+    with reading(args.new_items, 'rows of items'):
+        catalogue = known.with_items(rows, artifact.schema, label)
     return replace(artifact, catalogue=catalogue)
 
 @contextmanager

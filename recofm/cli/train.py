@@ -459,7 +459,7 @@ def train_settled(args):
           *differences(record, args.record, args.config)])
     report = {'recipe.toml': recipe_text(args, settings, record).encode()}
     how = report, bool(args.resume), args.keep_every
-    more = start_of(args) | page_of(args)
+    more = start_of(args, files) | page_of(args)
     with of_files(args): run(rows, settings, args.out, *how, **more)
 
 def page_of(args) -> dict:
@@ -468,8 +468,11 @@ def page_of(args) -> dict:
     from recofm.runs.report import report_page
     return dict(page=report_page)
 
-def start_of(args) -> dict:
+def start_of(args, files) -> dict:
     "The artifact that the run goes on from, where there is one."
     if not (earlier := getattr(args, 'from')): return {}
     from recofm.serving.artifact import Artifact
-    return dict(start=Artifact.load(earlier))
+    start = Artifact.load(earlier)
+    if identity_of_run(earlier) == files['from']: return dict(start=start)
+    expected = f'Expected --from {earlier} to stay as it is'
+    raise ValueError(f'{expected}. Received another model there meanwhile')

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['auc', 'logloss', 'accuracy', 'rmse', 'mae', 'report', 'reliability', 'calibration_error', 'calibrator', 'hit_rate',
-           'ndcg', 'mrr', 'gauc', 'ranking_report', 'GlobalMean', 'ItemMean', 'OneHotLogistic']
+           'ndcg', 'mrr', 'gauc', 'ranking_report', 'paired_bootstrap', 'by_value', 'GlobalMean', 'ItemMean',
+           'OneHotLogistic']
 
 # %% ../../nbs/evaluation/index.ipynb #af455d1e
 from importlib import import_module
@@ -15,12 +16,13 @@ _pages = dict(
     mae='metrics', report='metrics', reliability='calibration',
     calibration_error='calibration', calibrator='calibration',
     hit_rate='ranking', ndcg='ranking', mrr='ranking', gauc='ranking',
-    ranking_report='ranking',
+    ranking_report='ranking', paired_bootstrap='comparison',
+    by_value='comparison',
     GlobalMean='baselines', ItemMean='baselines', OneHotLogistic='baselines')
 _all_ = ['auc', 'logloss', 'accuracy', 'rmse', 'mae', 'report',
          'reliability', 'calibration_error', 'calibrator', 'hit_rate',
-         'ndcg', 'mrr', 'gauc', 'ranking_report', 'GlobalMean', 'ItemMean',
-         'OneHotLogistic']
+         'ndcg', 'mrr', 'gauc', 'ranking_report', 'paired_bootstrap',
+         'by_value', 'GlobalMean', 'ItemMean', 'OneHotLogistic']
 
 def __getattr__(name):
     "The public name, from the page that defines it."

@@ -6,14 +6,15 @@
 __all__ = ['most_waiting', 'keyed', 'group_names', 'key_columns', 'key_column', 'position', 'encode_side', 'last_places',
            'rows_by_key', 'labels_of', 'pairs_by_user', 'pair_numbers', 'seen_in', 'gathered', 'last_rows', 'is_told',
            'as_kept', 'Keeping', 'distinct', 'batches_with', 'gathered_in_batches', 'sources_in', 'fingerprint',
-           'Catalogue', 'catalogue_arrays', 'by_group', 'keys_from', 'side_from', 'seen_from', 'labels_from',
-           'catalogue_from', 'check_counts', 'check_fingerprint']
+           'Catalogue', 'renewing', 'catalogue_arrays', 'by_group', 'keys_from', 'side_from', 'seen_from',
+           'labels_from', 'catalogue_from', 'check_counts', 'check_fingerprint']
 
 # %% ../../nbs/serving/05_catalogue.ipynb #56cab73a
 import hashlib
 import json
 import re
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 import numpy as np
 import pandas as pd
@@ -291,10 +292,19 @@ class Catalogue:
     seen: np.ndarray    # Positions of the seen items, user by user
     schema: str         # Fingerprint of the schema that encoded the sides
 
+    def __getattr__(self, name): return renewing(self, name)
+
     def __repr__(self):
         users, items = len(self.users.cells), len(self.items.cells)
         seen = f'{len(self.seen):,} seen'
         return f'Catalogue({users:,} users, {items:,} items, {seen})'
+
+def renewing(catalogue, name):
+    "The method that a later page brings; an `AttributeError` where none does."
+    if name not in ('with_items', 'with_seen', 'met', 'joined'):
+        raise AttributeError(f'Catalogue has no {name!r}')
+    page = import_module('recofm.serving.renewed')
+    return vars(page.Catalogue)[name].__get__(catalogue)
 
 # %% ../../nbs/serving/05_catalogue.ipynb #7650d27e
 @patch(cls_method=True)

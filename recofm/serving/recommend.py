@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['recommend', 'top', 'lists_by_scores', 'scores_of', 'rises', 'users_in_blocks', 'index_for', 'lists_by_products',
-           'by_towers', 'item_towers', 'lists_by_towers', 'diverse_lists', 'way_of', 'lists', 'new_one', 'check_told',
-           'in_one', 'values_at']
+           'by_towers', 'item_towers', 'lists_by_towers', 'diverse_lists', 'way_of', 'lists', 'lists_of', 'new_one',
+           'seen_by_key', 'check_told', 'in_one', 'values_at']
 
 # %% ../../nbs/serving/20_recommend.ipynb #ed31c743
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from ..data.fields import check_count
 from ..data.inputs import needs_values
 from .artifact import Artifact, outputs
 from .asked import (
-    asked_of, encode_cells, nothing, positions)
+    asked_of, by_column, encode_cells, seen_by_keys, typed_cell)
 from .catalogue import position
 from .similar import (
     catalogue_of, check_diversity, diverse, item_index, item_pieces, kept,
@@ -146,13 +146,19 @@ def diverse_lists(artifact, blocks, k, weight) -> Iterator[tuple]:
 
 def way_of(artifact, asked=None):
     "The quickest of the three ways that the model has for a question."
-    folded = asked is not None and asked.rows is not None
+    folded = asked is not None and asked.rows
     if folded or not rises(artifact.model): return lists_by_scores
     if artifact.model.splits(): return lists_by_products
     return lists_by_towers if by_towers(artifact) else lists_by_scores
 
 def lists(artifact, asked, k, diversity) -> Iterator[tuple]:
     "Blocks of user, item and score: the k items to recommend to each user."
+    for numbers, part in asked.parts():
+        for user, item, score in lists_of(artifact, part, k, diversity):
+            yield numbers[user], item, score
+
+def lists_of(artifact, asked, k, diversity) -> Iterator[tuple]:
+    "The same of users who all go one way."
     among = pool_of(k) if diversity else k
     blocks = way_of(artifact, asked)(artifact, asked, among)
     if diversity: blocks = diverse_lists(artifact, blocks, k, diversity)
@@ -163,10 +169,18 @@ def lists(artifact, asked, k, diversity) -> Iterator[tuple]:
 def new_one(artifact, row, history, strength) -> tuple:
     "Inputs of somebody new, what they have seen, and their row, if any."
     users = encode_cells(artifact.schema, 'user', row)
-    if history is None: return users, lambda n: nothing, None
-    mine = artifact.fold_in(history, row, strength=strength)
-    seen = positions(artifact.catalogue.items, [*history], 'item')
+    seen = seen_by_key(artifact, by_column(row, 'row='))
+    if history is None: return users, lambda n: seen, None
+    from recofm.serving.fold_in import row_asked_for    # imports TensorFlow
+    mine, met = row_asked_for(artifact, history, users, 'user', strength)
+    seen = np.union1d(seen, met)
     return users, lambda n: seen, [mine]
+
+def seen_by_key(artifact, row):
+    "What has been seen by the user whose key a row has."
+    columns = [c for c in artifact.schema.columns if c.side == 'user']
+    key = columns[0].name
+    return seen_by_keys(artifact, [typed_cell(columns, key, row.get(key))])(0)
 
 def check_told(user, row, history):
     "A `ValueError` where nobody is told of, or somebody twice."
@@ -204,9 +218,11 @@ def recommend(self:Artifact,
         label=[c.labels[i] for i in item], score=score))
 
 def in_one(blocks) -> tuple:
-    "Blocks of user, item and score in three arrays."
+    "Blocks of user, item and score in three arrays, user by user."
     none = np.zeros(0, 'int64'), np.zeros(0, 'int64'), np.zeros(0, 'float32')
-    return tuple(map(np.concatenate, zip(none, *blocks)))
+    found = tuple(map(np.concatenate, zip(none, *blocks)))
+    order = np.argsort(found[0], kind='stable')
+    return tuple(a[order] for a in found)
 
 def values_at(vocabulary, places) -> np.ndarray:
     "The values that stand at these places."

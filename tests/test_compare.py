@@ -1,0 +1,102 @@
+"Which of two models is better, how sure that is, and where."
+import numpy as np
+import pandas as pd
+import pytest
+from test_run import mistake, said
+
+from recofm.datasets.synthetic import planted
+from recofm.evaluation.comparison import by_value, drawn, paired_bootstrap
+from recofm.evaluation.metrics import auc, logloss, rmse
+
+rng = np.random.default_rng(0)
+
+
+def predictions(n, noise):
+    logits = rng.normal(size=n)
+    y = (rng.random(n) < 1 / (1 + np.exp(-logits))).astype('float64')
+    z = logits[:, None] + np.array(noise) * rng.normal(size=(n, len(noise)))
+    return y, *(1 / (1 + np.exp(-z))).T.round(2)
+
+
+@pytest.mark.parametrize('metric', [auc, logloss, rmse])
+@pytest.mark.parametrize('weighted', [False, True])
+def test_draws_are_the_metric_with_weights(metric, weighted):
+    y, one, other = predictions(300, [.2, 1.])
+    w = rng.integers(0, 4, 300).astype(float) if weighted else None
+    group = rng.integers(0, 40, 300)
+    found = paired_bootstrap(metric, y, one, other, w, group, 50, seed=3)
+    own = np.ones(300) if w is None else w
+    draws = zip(range(50), drawn(300, group, seed=3))
+    slow = [metric(y, one, t * own) - metric(y, other, t * own)
+            for _, t in draws]
+    low, high = np.quantile(slow, [.025, .975])
+    assert found['low'] == pytest.approx(low, abs=1e-12)
+    assert found['high'] == pytest.approx(high, abs=1e-12)
+    assert found['difference'] == pytest.approx(
+        metric(y, one, w) - metric(y, other, w))
+
+
+def test_rows_of_a_user_are_drawn_together():
+    "Copies of rows are no evidence: the interval stays as wide."
+    y, one, other = predictions(200, [.5, .6])
+    many = [np.repeat(a, 9) for a in (y, one, other)]
+    user = np.repeat(np.arange(200), 9)
+    def width(*a, **k):
+        found = paired_bootstrap(logloss, *a, repeats=300, **k)
+        return found['high'] - found['low']
+    alone = width(y, one, other)
+    assert width(*many, groups=user) == pytest.approx(alone, rel=.2)
+    assert width(*many) < .5 * alone
+
+
+def test_who_wins_where_adds_up():
+    y, one, other = predictions(900, [.2, 1.])
+    group = rng.choice(['a', 'b', 'c'], 900)
+    table = by_value(y, one, other, group, least=1)
+    whole = logloss(y, one) - logloss(y, other)
+    mean = np.average(table.difference, weights=table.rows)
+    assert mean == pytest.approx(whole, abs=1e-6)
+    size = (table.difference * table.rows).abs().tolist()
+    assert size == sorted(size, reverse=True)
+
+
+@pytest.fixture(scope='module')
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('compared')
+    rows = planted(n=1500, sizes=(30, 20), strength=2., rank=2,
+                   names=('user', 'film')).frame
+    rows['stars'] = 3. + rows.label
+    rows.to_csv(folder/'views.csv', index=False)
+    words = ['--data', folder/'views.csv', '--user', 'user', '--item', 'film',
+             '--epochs', 2, '--learning-rate', .05]
+    click = [*words, '--target', 'label']
+    said('train', *click, '--model', 'FM', '--out', folder/'fm')
+    said('train', *click, '--model', 'LR', '--seed', 5, '--out', folder/'lr')
+    said('train', *words, '--target', 'stars', '--task', 'rating',
+         '--model', 'FM', '--out', folder/'stars')
+    return folder
+
+
+def test_runs_are_compared_on_one_part(runs, tmp_path):
+    told = said('compare', runs/'fm', runs/'lr', '--repeats', 50,
+                '--out', tmp_path/'told.csv', '--by', 'film', '--least', 5)
+    assert 'it may have learned from these rows' in told    # another seed
+    figures = pd.read_csv(tmp_path/'told.csv')
+    assert [*figures.metric] == ['auc', 'logloss']
+    assert (figures.low <= figures.difference).all()
+    assert (figures.difference <= figures.high).all()
+    own = said('evaluate', runs/'fm', '--data', runs/'views.csv')
+    same = said('compare', runs/'fm', runs/'lr', '--data', runs/'views.csv',
+                '--repeats', 2)
+    assert own.split('\n')[1].split()[2] in same    # the same AUC
+    assert 'film' in told and 'Where they differ most' in told
+
+
+def test_what_cannot_be_compared(runs):
+    assert "Expected models of the target 'label'" in mistake(
+        'compare', runs/'fm', runs/'stars')
+    assert 'Expected two folders or more' in mistake('compare', runs/'fm')
+    assert 'Expected an artifact in' in mistake('compare', runs/'fm', runs)
+    assert 'lacks' in mistake('compare', runs/'fm', runs/'lr', '--by', 'nope')
+    assert '--repeats must be a whole number of at least 1' in mistake(
+        'compare', runs/'fm', runs/'lr', '--repeats', -1)
