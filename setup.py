@@ -10,6 +10,7 @@ config.read(here/'settings.ini', encoding='utf-8')
 c = config['DEFAULT']
 pages = 'recofm=recofm._modidx:d'         # where nbdev finds each name's page
 export = c['export_requirements'].split()  # to write and run ONNX
+serve = c['serve_requirements'].split()    # to answer over HTTP
 
 setup(
     name=c['lib_name'],
@@ -26,7 +27,8 @@ setup(
     python_requires='>=' + c['min_python'],
     install_requires=c['requirements'].split(),
     extras_require={
-        'export': export, 'dev': c['dev_requirements'].split() + export},
+        'export': export, 'serve': serve,
+        'dev': c['dev_requirements'].split() + export + serve},
     entry_points={
         'console_scripts': c['console_scripts'].split(), 'nbdev': [pages]},
 )

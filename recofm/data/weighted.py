@@ -106,9 +106,16 @@ def as_map(column, name) -> pa.Array:
 
 def _map(cells, key) -> pa.Array|None:
     "The cells as a map with keys of this type; None where one is none."
+    if not all(map(_is_of_pairs, cells)): return None
     try: return pa.array(cells, pa.map_(key, pa.float64()), from_pandas=True)
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
         return None
+
+def _is_of_pairs(cell) -> bool:
+    "Whether a list holds pairs alone; true for what is no list."
+    if isinstance(cell, (dict, str)) or not hasattr(cell, '__iter__'):
+        return True
+    return all(isinstance(pair, tuple) for pair in cell)
 
 def map_pairs(found) -> tuple:
     "Row, key and weight of each pair of an Arrow map."
