@@ -14,7 +14,7 @@ from .predict import loaded
 from .recommend import check_folder
 from ..data.fields import check_count
 
-# %% ../../nbs/cli/50_serve.ipynb #6853ac34
+# %% ../../nbs/cli/50_serve.ipynb #6b84ce82
 def check_packages():
     "An `ImportError` where what serves is not installed."
     for name in 'fastapi', 'uvicorn':
@@ -31,9 +31,9 @@ def taken(
         raise ValueError(f'Expected --port 0 to 65535. Received {port}')
     expected = f'Expected --host {host} --port {port} to be free'
     try:
-        family, kind, *_, address = socket.getaddrinfo(
+        family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        found = socket.socket(family, kind)
+        found = socket.socket(family, kind, protocol)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try: found.bind(address)
         except OSError:
@@ -61,7 +61,7 @@ def warn_of_others(held, page: bool):
     keys = ", and see its users' keys" if page else ''
     warnings.warn(f'Whoever reaches {address_of(held)} may ask the model{keys}')
 
-# %% ../../nbs/cli/50_serve.ipynb #3962a4b7
+# %% ../../nbs/cli/50_serve.ipynb #2b3cb89c
 def server_of(app):
     "A server of an application, which says nothing but what is wrong."
     from uvicorn import Config, Server
@@ -70,8 +70,10 @@ def server_of(app):
 
 def application(artifact, args):
     "What answers: the service, and the page where it has something to show."
-    from recofm.serving.service import app_of
+    from recofm.serving.service import app_of, settle_memory, warmed
     app = app_of(artifact, rows=args.max_rows)
+    warmed(artifact)
+    settle_memory()
     if args.no_page or artifact.catalogue is None: return app
     from recofm.serving.web_page import with_page
     return with_page(app)

@@ -327,7 +327,9 @@ def listed(column, name, separator) -> tuple:
     kind, types = found.type, pa.types
     if types.is_null(kind): found = found.cast(pa.large_string())
     if not (types.is_list(kind) or types.is_large_list(kind)):
-        text = found.cast(pa.large_string())
+        try: text = found.cast(pa.large_string())
+        except pa.ArrowNotImplementedError:
+            refuse_type(column, found, name, expected, several_cure)
         found = pc.split_pattern(text, separator)
     flat, row = keys(found.flatten(), name), pc.list_parent_indices(found)
     if pa.types.is_large_string(flat.type):

@@ -7,9 +7,10 @@ __all__ = ['half', 'cells', 'Cells', 'Key', 'Finite', 'Count', 'said_of', 'Limit
            'check_cells', 'check_key', 'Asked', 'Rows', 'Wish', 'Why', 'note_unknown', 'scored', 'known_in',
            'recommended', 'explained', 'about', 'as_json', 'detail', 'refused', 'in_words', 'refused_form',
            'add_refusals', 'BodyLimit', 'Scores', 'add_score', 'Item', 'Items', 'add_recommend', 'Term', 'Others',
-           'Terms', 'add_explain', 'warmed', 'begun', 'app_of']
+           'Terms', 'add_explain', 'warmed', 'begun', 'app_of', 'settle_memory']
 
-# %% ../../nbs/serving/50_service.ipynb #0c33d2a8
+# %% ../../nbs/serving/50_service.ipynb #9b4db33c
+import gc
 import json
 import re
 from asyncio import wrap_future
@@ -379,3 +380,9 @@ def app_of(
     @app.get('/health', summary='What answers')
     async def health(): return as_json(known)
     return app
+
+# %% ../../nbs/serving/50_service.ipynb #91df558d
+def settle_memory():
+    "Have Python's collector pass over all that is there now, for good."
+    gc.collect()
+    gc.freeze()
