@@ -58,7 +58,7 @@ def check_most(what, n, most):
     if 1 <= n <= most: return
     raise ValueError(f'Expected 1 to {most:,} {what}. Received {n:,}')
 
-# %% ../../nbs/serving/50_service.ipynb #2e8f3516
+# %% ../../nbs/serving/50_service.ipynb #98bcdf2c
 half = re.compile('[\ud800-\udfff]')    # of a letter: no text has one
 
 def is_plain(cell) -> bool:
@@ -70,7 +70,7 @@ def is_plain(cell) -> bool:
 
 def is_cell(cell) -> bool:
     "Whether a table could hold it, or each thing that is in it."
-    if isinstance(cell, dict): return all(map(is_plain, [*cell, *cell.values()]))
+    if isinstance(cell, dict): cell = [*cell, *cell.values()]
     return all(map(is_plain, cell if isinstance(cell, list) else [cell]))
 
 cells = ('null, a truth, a text, a finite number of 64 bits, or a list or an '

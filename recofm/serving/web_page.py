@@ -289,7 +289,7 @@ function show(items, same) {
 }
 '''
 
-# %% ../../nbs/serving/52_web_page.ipynb #e3226e52
+# %% ../../nbs/serving/52_web_page.ipynb #980742d6
 reasoning = '''
 const signed = (x) => `${x < 0 ? '−' : '+'}${Math.abs(x).toFixed(2)}`;
 
@@ -311,13 +311,15 @@ async function reasons(li) {
   at('items').style.setProperty('--most', now.most || 1);
   const kept = new Map([...place.children].map((o) =>
     [o.firstChild.textContent, o.querySelector('.bar')]));
+  const rest = others.count ? [reason(`${others.count} others`,
+    others.contribution)] : [];
+  const sum = reason(`sum, ${found.unit}`, found.total, null, 'reason sum');
   place.replaceChildren(...lines.map(([name, add]) => {
     const bar = kept.get(name) || made('div', 'bar');
     bar.className = add < 0 ? 'bar less' : 'bar';
     bar.style.setProperty('--size', Math.abs(add));
     return reason(name, add, bar);
-  }), ...others.count ? [reason(`${others.count} others`,
-    others.contribution)] : [], reason(`sum, ${found.unit}`, found.total, null, 'reason sum'));
+  }), ...rest, sum);
 }
 '''
 
