@@ -275,10 +275,25 @@ def test_mistakes_on_the_command_line_are_one_line(artifact, tmp_path):
     assert said == f'{lacks} fastapi: pip install "recofm[serve]"'
 
 
+real = 'from recofm.cli import main; main()'
+stub = """
+from types import SimpleNamespace
+from unittest import mock
+import numpy as np
+from recofm.cli import main
+
+class Stub:
+    model, schema, catalogue = None, SimpleNamespace(columns=[]), None
+    def score(self, rows): return np.full(len(rows), .25)
+    def recommend(self, **asked): raise ValueError('Expected a catalogue')
+
+with mock.patch('recofm.cli.serve.loaded', lambda folder: Stub()): main()
+"""    # without TensorFlow, of which the import costs most
+
+
 @contextmanager
-def command(*words):
+def command(code, *words):
     "`recofm serve` in a process of its own, and what it printed first."
-    code = 'from recofm.cli import main; main()'
     start = [sys.executable, '-c', code, 'serve', *map(str, words)]
     process = subprocess.Popen(start, text=True, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE)
@@ -288,18 +303,18 @@ def command(*words):
         process.wait(20)
 
 
-def ends_by(number, said, status, artifact, folder):
+def ends_by(number, said, status, code, folder, expected):
     """A server that is asked to end answers who has begun to ask.
 
     The body of the last request arrives after the signal."""
-    artifact.save(folder)
-    with command(folder, '--port', 0, '--max-rows', 3) as (server, line):
+    words = folder, '--port', 0, '--max-rows', 3
+    with command(code, *words) as (server, line):
         host, port = re.search(r'http://([\d.]+):(\d+) ', line).groups()
         caller = HTTPConnection(host, int(port), timeout=60)
         head = {'Content-Type': 'application/json'}
         caller.request('POST', '/score', json.dumps(good['/score']), head)
         scores = json.loads(caller.getresponse().read())['scores']
-        np.testing.assert_allclose(scores, artifact.score([seen]), rtol=1e-6)
+        np.testing.assert_allclose(scores, expected, rtol=1e-6)
         four = json.dumps(dict(rows=[seen] * 4))
         caller.request('POST', '/score', four, head)
         assert b'Expected 1 to 3 rows' in caller.getresponse().read()
@@ -321,13 +336,22 @@ def ends_by(number, said, status, artifact, folder):
             HTTPConnection(host, int(port), timeout=5).connect()
 
 
-def test_a_server_answers_until_sigterm(artifact, tmp_path):
-    ends_by(signal.SIGTERM, 'Ended by SIGTERM', 143, artifact, tmp_path/'run')
+endings = {signal.SIGTERM: ('Ended by SIGTERM', 143),
+           signal.SIGINT: ('Ended by Ctrl-C', 130)}
+
+
+@pytest.mark.parametrize('number', endings)
+def test_a_server_answers_until_it_is_ended(artifact, tmp_path, number):
+    artifact.save(tmp_path/'run')
+    ends_by(number, *endings[number], stub, tmp_path/'run', [.25])
 
 
 @pytest.mark.slow
-def test_a_server_answers_until_ctrl_c(artifact, tmp_path):
-    ends_by(signal.SIGINT, 'Ended by Ctrl-C', 130, artifact, tmp_path/'run')
+@pytest.mark.parametrize('number', endings)
+def test_so_does_one_with_a_model(artifact, tmp_path, number):
+    artifact.save(tmp_path/'run')
+    expected = artifact.score([seen])
+    ends_by(number, *endings[number], real, tmp_path/'run', expected)
 
 
 @pytest.fixture(scope='module')

@@ -61,12 +61,13 @@ def warn_of_others(held, page: bool):
     keys = ", and see its users' keys" if page else ''
     warnings.warn(f'Whoever reaches {address_of(held)} may ask the model{keys}')
 
-# %% ../../nbs/cli/50_serve.ipynb #2b3cb89c
+# %% ../../nbs/cli/50_serve.ipynb #9dfe0b6a
 def server_of(app):
     "A server of an application, which says nothing but what is wrong."
     from uvicorn import Config, Server
-    return Server(Config(app, log_level='warning', access_log=False,
-                         timeout_graceful_shutdown=10, server_header=False))
+    return Server(Config(app, log_config=None, log_level='warning',
+                         access_log=False, server_header=False,
+                         timeout_graceful_shutdown=10))
 
 def application(artifact, args):
     "What answers: the service, and the page where it has something to show."

@@ -22,7 +22,7 @@ from .similar import catalogue_of
 from fastapi import Query
 from fastapi.responses import HTMLResponse
 
-# %% ../../nbs/serving/52_web_page.ipynb #4c2f1801
+# %% ../../nbs/serving/52_web_page.ipynb #54dd9467
 most_shown = 100    # Values of a column, and users, in a list
 
 def form_fields(
@@ -38,6 +38,7 @@ def form_fields(
         if c.side not in ('user', 'context') or not plain: continue
         known = getattr(c, 'known', None)
         values = [] if known is None else known.cells[:most_shown].to_pylist()
+        if known is not None and known.whole: values.sort()
         found[name] = dict(name=name, side=c.side, number=c.takes_numbers,
                            values=[*map(str, values)])
     return [*found.values()]
