@@ -340,7 +340,8 @@ endings = {signal.SIGTERM: ('Ended by SIGTERM', 143),
            signal.SIGINT: ('Ended by Ctrl-C', 130)}
 
 
-@pytest.mark.parametrize('number', endings)
+@pytest.mark.parametrize('number', [
+    signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_server_answers_until_it_is_ended(artifact, tmp_path, number):
     artifact.save(tmp_path/'run')
     ends_by(number, *endings[number], stub, tmp_path/'run', [.25])

@@ -49,7 +49,7 @@ def address_of(held: socket.socket) -> str:
     host, port = held.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
-# %% ../../nbs/cli/50_serve.ipynb #394e978d
+# %% ../../nbs/cli/50_serve.ipynb #103ed137
 def is_local(held: socket.socket) -> bool:
     "Whether nobody but this machine can reach it."
     host = held.getsockname()[0]
@@ -58,8 +58,8 @@ def is_local(held: socket.socket) -> bool:
 def warn_of_others(held, page: bool):
     "Say who may ask, where that is not this machine alone."
     if is_local(held): return
-    keys = ", and see its users' keys" if page else ''
-    warnings.warn(f'Whoever reaches {address_of(held)} may ask the model{keys}')
+    more = ' and see what is known of its users' if page else ''
+    warnings.warn(f'Whoever reaches {address_of(held)} may ask the model{more}')
 
 # %% ../../nbs/cli/50_serve.ipynb #9dfe0b6a
 def server_of(app):
