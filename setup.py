@@ -11,6 +11,7 @@ c = config['DEFAULT']
 pages = 'recofm=recofm._modidx:d'         # where nbdev finds each name's page
 export = c['export_requirements'].split()  # to write and run ONNX
 search = c['search_requirements'].split()  # to try settings
+serve = c['serve_requirements'].split()    # to answer over HTTP
 
 setup(
     name=c['lib_name'],
@@ -27,8 +28,8 @@ setup(
     python_requires='>=' + c['min_python'],
     install_requires=c['requirements'].split(),
     extras_require={
-        'export': export, 'search': search,
-        'dev': c['dev_requirements'].split() + export + search},
+        'export': export, 'search': search, 'serve': serve,
+        'dev': c['dev_requirements'].split() + export + search + serve},
     entry_points={
         'console_scripts': c['console_scripts'].split(), 'nbdev': [pages]},
 )

@@ -13,7 +13,8 @@ def benchmarks_importable():
     sys.path.insert(0, str(folder))
     yield
     sys.path.remove(str(folder))
-    for name in ('competitors', 'jobs', 'streams', 'summary', 'tables'):
+    for name in ('competitors', 'jobs', 'service', 'streams', 'summary',
+                 'tables'):
         sys.modules.pop(name, None)
 
 
@@ -142,6 +143,17 @@ def test_a_part_with_files_is_measured(tmp_path, part):
     assert all(f['median'] > 0 for f in json.loads(out.read_text())[part]
                ['figures'])
     assert [*tmp_path.iterdir()] == [out]
+
+
+def test_the_service_is_held_against_the_plain_one_within_a_round():
+    from service import summed
+    def turn(n): return dict(requests_s=n, p99_ms=8 / n, cpu_ms=1.)
+    rounds = [dict(plain=turn(2), service=turn(n)) for n in (2, 4, 16)]
+    found = summed(rounds)
+    assert found['service']['requests_s'] == 4
+    for name in 'requests_s', 'p99_ms':
+        assert found[f'times_{name}'] == dict(median=2., low=1., high=8.)
+    assert found['times_cpu_ms']['median'] == 1
 
 
 def test_the_former_recofm_is_found_in_another_tree(tmp_path):

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['said_by_parser', 'more_memory', 'going_on', 'shown_versions', 'in_our_words', 'unknown_word', 'parser_class',
            'add_command', 'parser', 'add_train', 'add', 'add_folder', 'import_asked', 'add_recommend', 'add_items',
-           'add_similar', 'add_explain', 'add_export', 'is_of_memory', 'lacking_package', 'in_words', 'main',
-           'run_command', 'end_early', 'warned']
+           'add_similar', 'add_explain', 'add_export', 'add_serve', 'is_of_memory', 'lacking_package', 'in_words',
+           'main', 'run_command', 'end_early', 'warned']
 
 # %% ../../nbs/cli/40_commands.ipynb #00177b7a
 import os
@@ -93,6 +93,7 @@ def parser():
     from recofm.cli.recommend import recommend, similar
     from recofm.cli.report import add_report, report
     from recofm.cli.search import add_search, search
+    from recofm.cli.serve import serve
     from recofm.cli.train import train
     about = 'Factorization machines: train one on a table, and ask it.'
     p = parser_class()('recofm', description=about, allow_abbrev=False)
@@ -112,6 +113,7 @@ def parser():
         add(asking)
     add_compare(add_command(commands, compare))
     add_export(add_command(commands, export))
+    add_serve(add_command(commands, serve))
     add_models(add_command(commands, models))
     add_command(commands, data)
     return p
@@ -207,6 +209,18 @@ def add_export(parser):
     add(parser, '--tables', metavar='TYPE',
         help='keep tables as float16 or int8')
     add(parser, '-k', int, default=10, help='how many items it recommends (10)')
+
+def add_serve(parser):
+    "The options of `recofm serve`."
+    add_folder(parser)
+    add(parser, '--host', default='127.0.0.1', metavar='ADDRESS',
+        help='of this machine, at which it answers (127.0.0.1)')
+    add(parser, '--port', int, default=8000, metavar='N',
+        help='0: any that is free (8000)')
+    add(parser, '--max-rows', int, default=1000, metavar='N',
+        help='rows to score in one request, at most (1000)')
+    parser.add_argument('--no-page', action='store_true',
+                        help='answer programs alone, without the page')
 
 # %% ../../nbs/cli/40_commands.ipynb #2f29ab28
 more_memory = ('Expected enough memory for the run, which a smaller --dim or '

@@ -106,9 +106,16 @@ def as_map(column, name) -> pa.Array:
 
 def _map(cells, key) -> pa.Array|None:
     "The cells as a map with keys of this type; None where one is none."
+    if not all(map(_is_of_pairs, cells)): return None
     try: return pa.array(cells, pa.map_(key, pa.float64()), from_pandas=True)
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
         return None
+
+def _is_of_pairs(cell) -> bool:
+    "Whether a list holds pairs alone; true for what is no list."
+    if isinstance(cell, (dict, str)) or not hasattr(cell, '__iter__'):
+        return True
+    return all(isinstance(pair, tuple) for pair in cell)
 
 def map_pairs(found) -> tuple:
     "Row, key and weight of each pair of an Arrow map."
@@ -320,7 +327,9 @@ def listed(column, name, separator) -> tuple:
     kind, types = found.type, pa.types
     if types.is_null(kind): found = found.cast(pa.large_string())
     if not (types.is_list(kind) or types.is_large_list(kind)):
-        text = found.cast(pa.large_string())
+        try: text = found.cast(pa.large_string())
+        except pa.ArrowNotImplementedError:
+            refuse_type(column, found, name, expected, several_cure)
         found = pc.split_pattern(text, separator)
     flat, row = keys(found.flatten(), name), pc.list_parent_indices(found)
     if pa.types.is_large_string(flat.type):
