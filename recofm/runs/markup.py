@@ -13,6 +13,8 @@ import numpy as np
 # %% ../../nbs/runs/16_markup.ipynb #13771645
 class Html(str):
     "Text that is markup already."
+    def __new__(cls, text=''): return super().__new__(cls, text)
+
     def _repr_html_(self): return str(self)
 
 def markup(
