@@ -101,7 +101,7 @@ def typed_cell(columns, name, cell):
 def targets_in(
     words,  # Keys, or keys and numbers, such as '50=4'
     bare=1. # The target of a key that stands alone
-) -> list|dict:
+):
     "Targets by key, where a word tells one; otherwise the keys."
     found = {}
     for word in words:

@@ -51,7 +51,7 @@ def who(artifact, users) -> tuple:
 def as_history(
     cell,        # Of a table
     scores=False # Whether each key needs a target
-) -> list|dict|None:
+):
     "The history in it: keys, or targets by key; None: there is none."
     if isinstance(cell, str): return history_in(cell, scores)
     if isinstance(cell, dict):
@@ -62,7 +62,7 @@ def as_history(
     pairs = found and all(isinstance(one, tuple) for one in found)
     return as_history(dict(found)) if pairs else found
 
-def history_in(text, scores=False) -> list|dict|None:
+def history_in(text, scores=False):
     "The same of text: keys between separators, perhaps with targets."
     words = [word for word in text.split('|') if word]
     found = targets_in(words, None if scores else 1.)

@@ -7,7 +7,7 @@ __all__ = ['half', 'cells', 'Cells', 'Key', 'Finite', 'Count', 'said_of', 'Limit
            'check_cells', 'check_key', 'Asked', 'Rows', 'Wish', 'Why', 'note_unknown', 'scored', 'known_in',
            'recommended', 'explained', 'about', 'as_json', 'detail', 'refused', 'in_words', 'refused_form',
            'add_refusals', 'BodyLimit', 'Scores', 'add_score', 'Item', 'Items', 'add_recommend', 'Term', 'Others',
-           'Terms', 'add_explain', 'warmed', 'begun', 'app_of', 'settle_memory']
+           'Terms', 'add_explain', 'warmed', 'app_of', 'settle_memory']
 
 # %% ../../nbs/serving/50_service.ipynb #9b4db33c
 import gc
@@ -356,7 +356,7 @@ def warmed(artifact):
         artifact.explain(row={}, item=best.item.tolist()[0])
 
 @asynccontextmanager
-async def begun(app):
+async def _begun(app):
     "The time in which the application answers."
     await wrap_future(app.state.worker.ask(warmed))
     yield
@@ -368,7 +368,7 @@ def app_of(
 ) -> FastAPI:
     "The application that answers by an artifact."
     limits = Limits(**limits)
-    app = FastAPI(title='recofm', summary=repr(artifact), lifespan=begun,
+    app = FastAPI(title='recofm', summary=repr(artifact), lifespan=_begun,
                   version=version('recofm'),
                   docs_url=None, redoc_url=None)    # they ask other hosts
     app.add_middleware(BodyLimit, most=limits.bytes)
