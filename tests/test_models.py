@@ -2,6 +2,7 @@
 import gc
 
 import numpy as np
+import pytest
 from tensorflow.python.framework.func_graph import FuncGraph
 
 from recofm import models
