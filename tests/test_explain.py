@@ -75,9 +75,12 @@ def test_numbers_are_read_back(cells):
         if np.isnan(cell):
             assert said == '[missing]'
             continue
-        low, _, high = said.partition('to')
-        assert float(low or -np.inf) <= cell + 1e-3 * abs(cell)
-        assert cell <= float(high or np.inf) + 1e-3 * abs(cell)
+        words = said.split()
+        edges = dict(below=[-np.inf, words[-1]], any=[-np.inf, np.inf],
+                     **{'from': [words[-1], np.inf]})
+        low, high = map(float, edges.get(words[0], [words[0], words[-1]]))
+        assert low <= cell + 1e-3 * abs(cell)
+        assert cell <= high + 1e-3 * abs(cell)
 
 
 def test_truths_are_read_back():

@@ -41,9 +41,11 @@ def said(self:Numeric, id: int, value: float) -> str:
 def said(self:Bucketized, id: int, value: float) -> str:
     "The edges between which the number lies."
     if not id: return '[missing]'
-    edges = ['', *(f'{e:.4g}' for e in self.cuts), '']
-    low, high = edges[id - 1:id + 1]
-    return f'{low} to {high}'.strip()
+    edges = [f'{e:.4g}' for e in self.cuts]
+    if not edges: return 'any number'
+    if id == 1: return f'below {edges[0]}'
+    if id > len(edges): return f'from {edges[-1]}'
+    return f'{edges[id - 2]} to {edges[id - 1]}'
 
 @patch
 def said(self:Transformed, id: int, value: float) -> str:

@@ -365,7 +365,7 @@ async function choose(user) {
 }
 
 function fill(input, value, words) {
-  const vague = words?.includes('to ') || words?.endsWith(' to');
+  const vague = / to |^(below|from) |^any number$/.test(words ?? '');
   input.dataset.known = input.placeholder = '';
   if (vague && input.type === 'number') {
     Object.assign(input, { placeholder: words, value: '' });
