@@ -1,4 +1,6 @@
 "Kinds proposed from a sample, of tables of every sort; coverage of all kinds."
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -324,3 +326,19 @@ def test_no_warning_is_given():
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         Schema.infer(table, **asked).fit(table).coverage(table)
+
+
+def test_coverage_needs_no_import_of_its_page():
+    code = """
+import sys
+import pandas as pd
+from recofm.data.schema import Schema
+table = pd.DataFrame(dict(user=['a', 'b', 'a', 'b']))
+schema = Schema.fit(table, user='user')
+assert 'recofm.data.infer' not in sys.modules
+print(schema.coverage(table))
+try: schema.cover
+except AttributeError as error: print(error)"""
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True,
+                          text=True, check=True, timeout=60)
+    assert 'user' in done.stdout and "Schema has no 'cover'" in done.stdout

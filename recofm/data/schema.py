@@ -5,17 +5,18 @@
 # %% auto #0
 __all__ = ['headings', 'array_key', 'named_by', 'kind_words', 'kind_options', 'check_words', 'by_word', 'options_for', 'wish',
            'wished_columns', 'check_named', 'asked_columns', 'check_target_name', 'check_sides', 'check_share',
-           'shared_vocabularies', 'Schema', 'count_into', 'fit_columns', 'target_of', 'Target', 'scoring_cells',
-           'rows_with', 'is_source', 'batches_of', 'counted_in', 'count_bunch', 'count_all', 'aligned', 'abreast',
-           'side_by_side', 'large_vocabularies', 'plain_columns', 'array_names', 'arrays_by_column', 'restored',
-           'same_vocabulary', 'check_same_vocabulary', 'label_and_unit', 'check_restored', 'columns_of', 'schema_in',
-           'extended_columns']
+           'shared_vocabularies', 'Schema', 'later', 'count_into', 'fit_columns', 'target_of', 'Target',
+           'scoring_cells', 'rows_with', 'is_source', 'batches_of', 'counted_in', 'count_bunch', 'count_all', 'aligned',
+           'abreast', 'side_by_side', 'large_vocabularies', 'plain_columns', 'array_names', 'arrays_by_column',
+           'restored', 'same_vocabulary', 'check_same_vocabulary', 'label_and_unit', 'check_restored', 'columns_of',
+           'schema_in', 'extended_columns']
 
 # %% ../../nbs/data/30_schema.ipynb #366f8432
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial, reduce
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
 import numpy as np
@@ -247,6 +248,14 @@ class Schema:
 
     @property
     def fields(self): return [c.field for c in self.columns]
+
+    def __getattr__(self, name): return later(self, name)
+
+def later(schema, name):
+    "What a later page brings; an `AttributeError` where none does."
+    if name != 'coverage': raise AttributeError(f'Schema has no {name!r}')
+    page = import_module('recofm.data.infer')
+    return page.Schema.coverage.__get__(schema)
 
 # %% ../../nbs/data/30_schema.ipynb #3c8b58dd
 def count_into(counted: dict, part, columns) -> dict:
