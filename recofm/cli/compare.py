@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['by', 'repeats', 'groups', 'least', 'figures', 'add_compare', 'check_compared', 'check_one_target', 'other_rows',
            'import_own', 'asked_together', 'told_apart', 'metrics_for', 'figures_of', 'differences', 'who_wins',
-           'compare', 'rows_asked', 'in_lines']
+           'in_lines', 'rows_asked', 'compare']
 
 # %% ../../nbs/cli/36_compare.ipynb #f83ec172
 from argparse import Namespace
@@ -128,6 +128,7 @@ def figures_of(asked, names, metrics):
              for n in names}
     return pd.DataFrame(found).T
 
+# %% ../../nbs/cli/36_compare.ipynb #da9d0b53
 def differences(asked, names, metrics, args, group=None):
     "Each other model less the first, an interval, who is better; a frame."
     import pandas as pd
@@ -149,6 +150,7 @@ def differences(asked, names, metrics, args, group=None):
                 better=(name if wins else first) if ahead else 'level'))
     return pd.DataFrame(lines)
 
+# %% ../../nbs/cli/36_compare.ipynb #2e96b195
 def who_wins(asked, names, columns, clicks, least):
     "The values of columns at which two models differ most; a frame."
     import pandas as pd
@@ -170,6 +172,33 @@ def who_wins(asked, names, columns, clicks, least):
     wanted = ['model', 'column', 'value', 'rows', 'its loss', 'the first\'s',
               'difference']
     return found[wanted].reset_index(drop=True)
+
+# %% ../../nbs/cli/36_compare.ipynb #51641a55
+def in_lines(found) -> str:
+    "The differences, a line each."
+    lines = [f"{f.model} less {f.less}: {f.metric} {f.difference:+.4f} "
+             f"({f.low:+.4f} to {f.high:+.4f}), "
+             + ('level' if f.better == 'level' else f'{f.better} is better')
+             for f in found.itertuples()]
+    return '\n'.join(lines)
+
+# %% ../../nbs/cli/36_compare.ipynb #5fe445ab
+def rows_asked(args, artifacts):
+    "The rows that are compared on, with each model's predictions; a frame."
+    first = next(iter(artifacts))
+    schema = artifacts[first].schema
+    words = dict(folder=first, out=None)
+    if args.data:
+        one = settled(Namespace(**vars(args) | words))
+        rows = asked_rows(one, schema)
+    else:
+        rows, _ = own_rows(Namespace(**vars(args) | words), artifacts[first])
+        for name in other_rows([*artifacts]):
+            print(f'{name} was not split as {first} was: it may have learned '
+                  'from these rows. --data names rows that neither has seen.')
+    names = dict.fromkeys([*(args.by or told_apart(schema)),
+                           *([args.draw] if args.draw else [])])
+    return asked_together(artifacts, rows, names)
 
 # %% ../../nbs/cli/36_compare.ipynb #cf9ce603
 def compare(args):
@@ -195,28 +224,3 @@ def compare(args):
         print(where.head(10).to_string(index=False,
                                        float_format='{:.4f}'.format))
     if args.out: write_table(args.out, found.set_index('model'))
-
-def rows_asked(args, artifacts):
-    "The rows that are compared on, with each model's predictions; a frame."
-    first = next(iter(artifacts))
-    schema = artifacts[first].schema
-    words = dict(folder=first, out=None)
-    if args.data:
-        one = settled(Namespace(**vars(args) | words))
-        rows = asked_rows(one, schema)
-    else:
-        rows, _ = own_rows(Namespace(**vars(args) | words), artifacts[first])
-        for name in other_rows([*artifacts]):
-            print(f'{name} was not split as {first} was: it may have learned '
-                  'from these rows. --data names rows that neither has seen.')
-    names = dict.fromkeys([*(args.by or told_apart(schema)),
-                           *([args.draw] if args.draw else [])])
-    return asked_together(artifacts, rows, names)
-
-def in_lines(found) -> str:
-    "The differences, a line each."
-    lines = [f"{f.model} less {f.less}: {f.metric} {f.difference:+.4f} "
-             f"({f.low:+.4f} to {f.high:+.4f}), "
-             + ('level' if f.better == 'level' else f'{f.better} is better')
-             for f in found.itertuples()]
-    return '\n'.join(lines)

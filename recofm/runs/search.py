@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['searched', 'Range', 'Choice', 'value_of', 'tried_in', 'usual_space', 'with_values', 'Watched', 'trained_once',
-           'check_optuna', 'check_space', 'study_in', 'check_same_space', 'search', 'say_trial', 'best_of', 'table_of']
+           'check_optuna', 'check_space', 'study_in', 'check_same_space', 'say_trial', 'best_of', 'table_of', 'search']
 
 # %% ../../nbs/runs/30_search.ipynb #d7373aae
 import re
@@ -135,6 +135,7 @@ def check_space(space, settings):
                 else (tried.low, tried.high))
         for value in ends: check_settings(with_values(settings, {name: value}))
 
+# %% ../../nbs/runs/30_search.ipynb #c24621d4
 def study_in(folder, settings, seed):
     "The study whose trials lie in the folder, a new one where there is none."
     import optuna
@@ -162,6 +163,47 @@ def check_same_space(study, space):
         expected = f'Expected the settings that the search began with, {before}'
         raise ValueError(f'{expected}. Received {words}')
 
+# %% ../../nbs/runs/30_search.ipynb #e00df35c
+def say_trial(settings):
+    "A function that prints a line for a trial that has ended."
+    title = tasks[settings.task].title
+    def say(study, trial):
+        words = ', '.join(f'{n}={v:.3g}' if isinstance(v, float) else f'{n}={v}'
+                          for n, v in trial.params.items())
+        states = dict(COMPLETE='', PRUNED=', given up', FAIL=', failed')
+        reached = max(trial.intermediate_values, default=None)
+        value = ('' if reached is None else
+                 f'{title} {trial.intermediate_values[reached]:.4f}')
+        best = ''
+        with suppress(ValueError):
+            if study.best_trial.number == trial.number: best = '  best'
+        ended = states[trial.state.name]
+        print(f'trial {trial.number + 1:3d}  {value}{ended}  {words}{best}',
+              flush=True)
+    return say
+
+# %% ../../nbs/runs/30_search.ipynb #eaa9153a
+def best_of(study, settings, space) -> Settings:
+    "The settings of the best trial; a `ValueError` where none came through."
+    try: found = study.best_trial
+    except ValueError:
+        expected = 'Expected a trial that came through'
+        raise ValueError(f'{expected}. Received {len(study.trials)} that were '
+                         'given up or failed') from None
+    taken = dict(found.params)
+    for name, tried in space.items():
+        if not isinstance(tried, Choice): continue
+        taken[name] = {repr(v): v for v in tried.values}[taken[name]]
+    return with_values(settings, taken)
+
+def table_of(study) -> pd.DataFrame:
+    "A row for each trial: state, epochs, the best metric, what was tried."
+    rows = [dict(trial=t.number + 1, state=t.state.name.lower(),
+                 epochs=len(t.intermediate_values), value=t.value) | t.params
+            for t in study.trials]
+    return pd.DataFrame(rows)
+
+# %% ../../nbs/runs/30_search.ipynb #7ed9aaeb
 def search(
     rows,               # As for `run`: a table or a source, or parts by name
     settings: Settings, # What is not searched
@@ -188,42 +230,3 @@ def search(
                    catch=(ValueError,),
                    callbacks=[say_trial(settings)] if verbose else [])
     return best_of(study, settings, space), table_of(study)
-
-# %% ../../nbs/runs/30_search.ipynb #b76ff9d5
-def say_trial(settings):
-    "A function that prints a line for a trial that has ended."
-    title = tasks[settings.task].title
-    def say(study, trial):
-        words = ', '.join(f'{n}={v:.3g}' if isinstance(v, float) else f'{n}={v}'
-                          for n, v in trial.params.items())
-        states = dict(COMPLETE='', PRUNED=', given up', FAIL=', failed')
-        reached = max(trial.intermediate_values, default=None)
-        value = ('' if reached is None else
-                 f'{title} {trial.intermediate_values[reached]:.4f}')
-        best = ''
-        with suppress(ValueError):
-            if study.best_trial.number == trial.number: best = '  best'
-        ended = states[trial.state.name]
-        print(f'trial {trial.number + 1:3d}  {value}{ended}  {words}{best}',
-              flush=True)
-    return say
-
-def best_of(study, settings, space) -> Settings:
-    "The settings of the best trial; a `ValueError` where none came through."
-    try: found = study.best_trial
-    except ValueError:
-        expected = 'Expected a trial that came through'
-        raise ValueError(f'{expected}. Received {len(study.trials)} that were '
-                         'given up or failed') from None
-    taken = dict(found.params)
-    for name, tried in space.items():
-        if not isinstance(tried, Choice): continue
-        taken[name] = {repr(v): v for v in tried.values}[taken[name]]
-    return with_values(settings, taken)
-
-def table_of(study) -> pd.DataFrame:
-    "A row for each trial: state, epochs, the best metric, what was tried."
-    rows = [dict(trial=t.number + 1, state=t.state.name.lower(),
-                 epochs=len(t.intermediate_values), value=t.value) | t.params
-            for t in study.trials]
-    return pd.DataFrame(rows)
