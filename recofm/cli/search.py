@@ -15,7 +15,7 @@ from .options import (
     Option, add_options, data_options, learning_options, pairs_of)
 from .train import (
     all_rows, all_settled, check_files, check_outside, check_taken, files_of,
-    first_arguments,    identities, of_files, recipe_text, record_now,
+    first_arguments, identities, of_files, recipe_text, record_now,
     settings_of, worded)
 from ..data.fields import check_count
 from ..runs.settings import check_settings
