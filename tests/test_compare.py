@@ -1,9 +1,12 @@
 "Which of two models is better, how sure that is, and where."
+from shutil import copytree
+
 import numpy as np
 import pandas as pd
 import pytest
 from test_run import mistake, said
 
+from recofm.cli.compare import other_rows
 from recofm.datasets.synthetic import planted
 from recofm.evaluation.comparison import by_value, drawn, paired_bootstrap
 from recofm.evaluation.metrics import auc, logloss, rmse
@@ -60,6 +63,17 @@ def test_who_wins_where_adds_up():
     assert size == sorted(size, reverse=True)
 
 
+def test_cells_that_are_missing_are_a_group():
+    y, one, other = predictions(900, [.2, 1.])
+    group = rng.choice(np.array(['a', None, np.nan], object), 900)
+    table = by_value(y, one, other, group, least=1)
+    assert {*table.index} == {'a', '[missing]'} and table.rows.sum() == 900
+    times = next(drawn(900, group))
+    assert len({*times[pd.isna(group)]}) == 1
+    numbers = np.where(np.arange(900) % 2, np.nan, 1.)
+    assert len(by_value(y, one, other, numbers)) == 2
+
+
 @pytest.fixture(scope='module')
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp('compared')
@@ -74,6 +88,10 @@ def runs(tmp_path_factory):
     said('train', *click, '--model', 'LR', '--seed', 5, '--out', folder/'lr')
     said('train', *words, '--target', 'stars', '--task', 'rating',
          '--model', 'FM', '--out', folder/'stars')
+    said('train', *click, '--task', 'rating', '--model', 'LR', '--out',
+         folder/'numbers')
+    gaps = rows.assign(city=np.where(rows.film % 2, 'x', None))
+    gaps.to_csv(folder/'gaps.csv', index=False)
     return folder
 
 
@@ -98,5 +116,46 @@ def test_what_cannot_be_compared(runs):
     assert 'Expected two folders or more' in mistake('compare', runs/'fm')
     assert 'Expected an artifact in' in mistake('compare', runs/'fm', runs)
     assert 'lacks' in mistake('compare', runs/'fm', runs/'lr', '--by', 'nope')
-    assert '--repeats must be a whole number of at least 1' in mistake(
-        'compare', runs/'fm', runs/'lr', '--repeats', -1)
+    for name, value in ('repeats', 0), ('least', 0):
+        assert f'--{name} must be a whole number of at least 1' in mistake(
+            'compare', runs/'fm', runs/'lr', f'--{name}', value)
+    assert 'Expected each folder once' in mistake(
+        'compare', runs/'fm', f"{runs/'fm'}/")
+
+
+def test_a_target_is_said_with_its_kind(runs):
+    said_so = mistake('compare', runs/'fm', runs/'numbers')
+    assert "'label' (clicks)" in said_so and "'label' (numbers)" in said_so
+
+
+def test_folders_may_have_any_name(runs, tmp_path, monkeypatch):
+    "Their predictions take no place of targets, weights and cells."
+    own = said('compare', runs/'fm', runs/'lr', '--repeats', 9).split()
+    monkeypatch.chdir(tmp_path)
+    for one, other in ('target', 'weight'), ('by user', 'weight'):
+        copytree(runs/'fm', one, dirs_exist_ok=True)
+        copytree(runs/'lr', other, dirs_exist_ok=True)
+        told = said('compare', one, other, '--repeats', 9).split()
+        plain = [w for w in told if w[0].isdigit()]
+        assert plain == [w for w in own if w[0].isdigit()]
+
+
+def test_rows_are_drawn_and_told_apart_by_cells_that_may_be_empty(runs):
+    told = said('compare', runs/'fm', runs/'lr', '--data', runs/'gaps.csv',
+                '--draw', 'city', '--by', 'city', '--repeats', 9)
+    assert '[missing]' in told
+
+
+def test_the_rows_are_not_written_over(runs, tmp_path):
+    file = tmp_path/'rows.csv'
+    file.write_bytes((runs/'views.csv').read_bytes())
+    mistake('compare', runs/'fm', runs/'lr', '--data', file, '--out', file)
+    assert file.read_bytes() == (runs/'views.csv').read_bytes()
+
+
+def test_a_split_by_other_times_is_noticed(tmp_path):
+    for name in 'ab':
+        (tmp_path/name).mkdir()
+        (tmp_path/name/'recipe.toml').write_text(
+            f"data = 'x.csv'\nsplit = 'time'\ntimestamp = '{name}'\n")
+    assert other_rows([tmp_path/'a', tmp_path/'b']) == [tmp_path/'b']

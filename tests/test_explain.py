@@ -1,4 +1,5 @@
 "A score says what it is the sum of, in words that lead back to the cells."
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -142,3 +143,45 @@ def test_strangers_and_hashed_cells_are_named():
     artifact = Artifact(randomized(models.FM(hashed.fields)), hashed)
     terms = artifact.explain(dict(user_id='nobody', movie_id=10)).terms
     assert 'user_id=nobody' in {*terms['first']}
+
+
+@pytest.mark.parametrize('cell', [None, np.nan, pd.NA, pd.NaT])
+def test_a_missing_cell_is_called_so(cell):
+    "In whatever form a table has it, in columns of every kind."
+    gaps = frame.assign(city=['x', None, 'y', None, 'x', 'y'])
+    for kind in dict(), dict(hashed=dict(city=5)):
+        found = Schema.fit(gaps, 'liked', user='user_id', item='movie_id',
+                           context=['city', 'age'], dim=4,
+                           width=dict(age=10.), **kind)
+        artifact = Artifact(randomized(models.FM(found.fields)), found)
+        row = dict(user_id='a', movie_id=10, city=cell, age=np.nan)
+        named = {*artifact.explain(row).terms['first']}
+        assert {'city=[missing]', 'age=[missing]'} <= named
+
+
+class Plain(models.Recommender):
+    "A model of one's own that has neither a table nor a logit."
+    def __init__(self, fields, output_activation='sigmoid', **kwargs):
+        super().__init__(fields, output_activation, **kwargs)
+        self.inner = keras.layers.Embedding(99, 1)
+
+    def call(self, inputs, training=False):
+        ids = inputs['ids'] if isinstance(inputs, dict) else inputs
+        return keras.ops.sigmoid(keras.ops.mean(self.inner(ids), axis=1))
+
+
+def test_what_a_model_lacks_is_said():
+    artifact = Artifact(Plain(schema.fields), schema, catalogue)
+    with pytest.raises(ValueError, match='its logit.*Received Plain'):
+        artifact.explain(frame.iloc[0].to_dict())
+    for other in artifact, artifact_of('LR'), artifact_of('Poly2'):
+        with pytest.raises(ValueError, match='a table of vectors. Received'):
+            other.neighbours('movie_id', 10)
+
+
+def test_what_cannot_be_asked_of_terms():
+    artifact = artifact_of('FM')
+    with pytest.raises(ValueError, match='batch must be a whole number'):
+        artifact.pair_strength(frame, batch=0)
+    found = artifact.explain(user='a', item=10)
+    with pytest.raises(TypeError, match='unsupported operand'): found - 5

@@ -66,6 +66,9 @@ def explained(self:Recommender,
 ) -> dict: # From a name to terms, arrays (examples, n)
     "The terms of each example's score before the activation."
     check_process()
+    if defined_in(type(self), 'logit') is None:
+        expected = 'Expected a model whose score is its logit(inputs)'
+        raise ValueError(f'{expected}. Received {type(self).__name__}')
     inputs = check_inputs(inputs, self.fields)
     known, key = vars(self).setdefault('traced', {}), type(inputs)
     if key not in known:

@@ -4,15 +4,18 @@
 
 # %% auto #0
 __all__ = ['searched', 'Range', 'Choice', 'value_of', 'tried_in', 'usual_space', 'with_values', 'Watched', 'trained_once',
-           'check_optuna', 'check_space', 'study_in', 'check_same_space', 'say_trial', 'best_of', 'table_of', 'search']
+           'check_optuna', 'check_space', 'opened', 'study_in', 'check_same_space', 'check_same', 'reasons',
+           'say_trial', 'best_of', 'table_of', 'search']
 
 # %% ../../nbs/runs/30_search.ipynb #d7373aae
 import re
 from ast import literal_eval
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
+from urllib.parse import quote
 import keras
 import pandas as pd
 from ..data.fields import check_count
@@ -30,6 +33,9 @@ class Range:
     high: float
 
     @property
+    def ends(self): return self.low, self.high
+
+    @property
     def log(self): return self.low > 0 and self.high >= 100 * self.low
 
     def suggest(self, trial, name):
@@ -42,6 +48,9 @@ class Range:
 class Choice:
     "Some values."
     values: tuple
+
+    @property
+    def ends(self): return self.values
 
     def suggest(self, trial, name):
         "The value that a trial of Optuna takes; it sees their text."
@@ -75,13 +84,18 @@ def usual_space(settings: Settings) -> dict:
 # %% ../../nbs/runs/30_search.ipynb #fb90e498
 searched = 'learning_rate', 'batch_size', 'decay', 'decay_after', 'model'
 
-def with_values(settings: Settings, values: dict) -> Settings:
-    "The settings with some of them, or of the model's arguments, replaced."
+def with_values(
+    settings: Settings,
+    values: dict,  # Of settings, of columns or of the model's arguments
+    first: dict={} # Model -> arguments that it has where nobody says others
+) -> Settings:
+    "The settings with some of them replaced."
+    given = first.get(values.get('model'), {}) | settings.arguments
     own = {n: v for n, v in values.items() if n in searched}
     columns = {n: v for n, v in values.items() if n == 'dim'}
     more = {n: v for n, v in values.items() if n not in {*own, *columns}}
     return replace(settings, **own, columns=settings.columns | columns,
-                   arguments=settings.arguments | more)
+                   arguments=given | more)
 
 # %% ../../nbs/runs/30_search.ipynb #be482677
 class Watched(keras.callbacks.Callback):
@@ -127,25 +141,42 @@ def check_optuna():
     raise ImportError("Expected the package optuna: pip install "
                       "'recofm[search]'. Received none", name='optuna')
 
-def check_space(space, settings):
+def check_space(space, settings, first={}):
     "A `ValueError` for a name or a value that the settings cannot have."
     if not space: raise ValueError('Expected settings to try. Received none')
-    for name, tried in space.items():
-        ends = (tried.values if isinstance(tried, Choice)
-                else (tried.low, tried.high))
-        for value in ends: check_settings(with_values(settings, {name: value}))
+    models = space['model'].ends if 'model' in space else [settings.model]
+    for model, (name, tried) in product(map(str, models), space.items()):
+        values = [model] if name == 'model' else tried.ends
+        for value in values:
+            both = dict(model=model) | {name: value}
+            check_settings(with_values(settings, both, first))
 
-# %% ../../nbs/runs/30_search.ipynb #c24621d4
+# %% ../../nbs/runs/30_search.ipynb #da3bb54b
+@contextmanager
+def opened(file):
+    "The address of a list of trials; a `ValueError` where it is none."
+    from optuna.exceptions import OptunaError
+    from sqlalchemy.engine import URL
+    from sqlalchemy.exc import SQLAlchemyError
+    address = URL.create('sqlite', database=f'file:{quote(str(file))}',
+                         query=dict(uri='true'))
+    try: yield address.render_as_string(hide_password=False)
+    except (OptunaError, SQLAlchemyError) as e:
+        expected = f'Expected the trials of a search in {str(file)!r}'
+        received = getattr(e, 'orig', None) or e
+        raise ValueError(f'{expected}. Received: {received}') from e
+
 def study_in(folder, settings, seed):
     "The study whose trials lie in the folder, a new one where there is none."
     import optuna
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     mode = tasks[settings.task].mode
-    study = optuna.create_study(
-        storage=f'sqlite:///{Path(folder).resolve()}/search.db',
-        study_name='search', load_if_exists=True, direction=f'{mode}imize',
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=4,
-                                           n_warmup_steps=1))
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=4,
+                                         n_warmup_steps=1)
+    with opened(Path(folder).resolve()/'search.db') as storage:
+        study = optuna.create_study(
+            storage=storage, study_name='search', load_if_exists=True,
+            direction=f'{mode}imize', pruner=pruner)
     cut = study.get_trials(states=[optuna.trial.TrialState.RUNNING])
     for trial in cut:
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
@@ -163,7 +194,29 @@ def check_same_space(study, space):
         expected = f'Expected the settings that the search began with, {before}'
         raise ValueError(f'{expected}. Received {words}')
 
-# %% ../../nbs/runs/30_search.ipynb #e00df35c
+def check_same(study, settings, parts):
+    "A `ValueError` where figures of other settings or rows lie in a folder."
+    rows = {f'rows to {n}': len(parts[n]) for n in ('train', 'valid')}
+    now = vars(settings) | settings.columns | settings.arguments | rows
+    for name in 'columns', 'arguments': now.pop(name)
+    now = {name: repr(value) for name, value in now.items()}
+    before = study.user_attrs.get('settings')
+    if before is None: return study.set_user_attr('settings', now)
+    for name in [*now, *before]:
+        one, other = before.get(name), now.get(name)
+        if one == other: continue
+        expected = f'Expected {name}={one}, as the search began with'
+        raise ValueError(f'{expected}. Received {name}={other}')
+
+# %% ../../nbs/runs/30_search.ipynb #5c39c2b5
+@contextmanager
+def reasons(trial):
+    "Keep with a trial why it failed."
+    try: yield
+    except ValueError as e:
+        trial.set_user_attr('why', ' '.join(str(e).split()))
+        raise
+
 def say_trial(settings):
     "A function that prints a line for a trial that has ended."
     title = tasks[settings.task].title
@@ -178,23 +231,27 @@ def say_trial(settings):
         with suppress(ValueError):
             if study.best_trial.number == trial.number: best = '  best'
         ended = states[trial.state.name]
+        why = trial.user_attrs.get('why')
+        if why: best = f': {why}'
         print(f'trial {trial.number + 1:3d}  {value}{ended}  {words}{best}',
               flush=True)
     return say
 
-# %% ../../nbs/runs/30_search.ipynb #eaa9153a
-def best_of(study, settings, space) -> Settings:
+# %% ../../nbs/runs/30_search.ipynb #c3595ab0
+def best_of(study, settings, space, first={}) -> Settings:
     "The settings of the best trial; a `ValueError` where none came through."
     try: found = study.best_trial
     except ValueError:
         expected = 'Expected a trial that came through'
+        why = [w for t in study.trials if (w := t.user_attrs.get('why'))]
+        more = f'; the last one: {why[-1]}' if why else ''
         raise ValueError(f'{expected}. Received {len(study.trials)} that were '
-                         'given up or failed') from None
+                         f'given up or failed{more}') from None
     taken = dict(found.params)
     for name, tried in space.items():
         if not isinstance(tried, Choice): continue
         taken[name] = {repr(v): v for v in tried.values}[taken[name]]
-    return with_values(settings, taken)
+    return with_values(settings, taken, first)
 
 def table_of(study) -> pd.DataFrame:
     "A row for each trial: state, epochs, the best metric, what was tried."
@@ -203,7 +260,7 @@ def table_of(study) -> pd.DataFrame:
             for t in study.trials]
     return pd.DataFrame(rows)
 
-# %% ../../nbs/runs/30_search.ipynb #7ed9aaeb
+# %% ../../nbs/runs/30_search.ipynb #62c52078
 def search(
     rows,               # As for `run`: a table or a source, or parts by name
     settings: Settings, # What is not searched
@@ -212,21 +269,24 @@ def search(
     trials: int=20,     # More of them, at least 1
     minutes: float=None,# At most; None: as long as it takes
     seed: int=0,        # Of what is tried
-    verbose: bool=True  # Whether each trial says its line
+    verbose: bool=True, # Whether each trial says its line
+    first: dict={}      # Model -> arguments where nobody says others
 ) -> tuple: # Settings, and a table of all trials
     "The best settings found on the validation part, and what was tried."
     check_optuna()
     trials = check_count('search', 'trials', trials)
     space = usual_space(settings) if space is None else space
-    check_space(space, settings)
+    check_space(space, settings, first)
     parts = make_parts(read_as(rows, settings), settings)
     Path(folder).mkdir(parents=True, exist_ok=True)
     study, known = study_in(folder, settings, seed), {}
     check_same_space(study, space)
+    check_same(study, settings, parts)
     def objective(trial):
         values = {n: tried.suggest(trial, n) for n, tried in space.items()}
-        return trained_once(trial, parts, with_values(settings, values), known)
+        now = with_values(settings, values, first)
+        with reasons(trial): return trained_once(trial, parts, now, known)
     study.optimize(objective, trials, minutes and 60 * minutes,
                    catch=(ValueError,),
                    callbacks=[say_trial(settings)] if verbose else [])
-    return best_of(study, settings, space), table_of(study)
+    return best_of(study, settings, space, first), table_of(study)
