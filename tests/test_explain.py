@@ -185,3 +185,17 @@ def test_what_cannot_be_asked_of_terms():
         artifact.pair_strength(frame, batch=0)
     found = artifact.explain(user='a', item=10)
     with pytest.raises(TypeError, match='unsupported operand'): found - 5
+
+
+def test_a_score_that_is_more_than_its_logit_is_not_explained_by_it():
+    class Doubled(models.FM):
+        def call(self, inputs, training=False):
+            return 2 * super().call(inputs, training)
+
+    class Told(Doubled):
+        def terms(self, inputs): return dict(bias=self.bias)
+
+    inputs = schema.inputs(frame)
+    with pytest.raises(ValueError, match='its logit.* Received Doubled'):
+        Doubled(schema.fields).explained(inputs)
+    assert [*Told(schema.fields).explained(inputs)] == ['bias']
