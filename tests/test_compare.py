@@ -1,12 +1,13 @@
 "Which of two models is better, how sure that is, and where."
 from shutil import copytree
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from test_run import mistake, said
 
-from recofm.cli.compare import other_rows
+from recofm.cli.compare import check_one_target, other_rows
 from recofm.datasets.synthetic import planted
 from recofm.evaluation.comparison import by_value, drawn, paired_bootstrap
 from recofm.evaluation.metrics import auc, logloss, rmse
@@ -159,3 +160,18 @@ def test_a_split_by_other_times_is_noticed(tmp_path):
         (tmp_path/name/'recipe.toml').write_text(
             f"data = 'x.csv'\nsplit = 'time'\ntimestamp = '{name}'\n")
     assert other_rows([tmp_path/'a', tmp_path/'b']) == [tmp_path/'b']
+
+
+def test_likes_of_other_thresholds_are_other_targets(tmp_path):
+    "A rating of 3 is liked by one and not by the other."
+    likes = SimpleNamespace(schema=SimpleNamespace(label='liked',
+                                                   mean_and_scale=None))
+    for name, above in dict(three=3., four=4., again=3.).items():
+        (tmp_path/name).mkdir()
+        (tmp_path/name/'recipe.toml').write_text(f'above = {above}')
+    three, four, again = (str(tmp_path/n) for n in ('three', 'four', 'again'))
+    check_one_target({three: likes, again: likes})
+    check_one_target({str(tmp_path): likes, four: likes})   # no recipe
+    expected = r"'liked' \(clicks, above 3\).*'liked' \(clicks, above 4\)"
+    with pytest.raises(ValueError, match=expected):
+        check_one_target({three: likes, four: likes})
